@@ -1,3 +1,6 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package journal keeps the append-only records that are no API objects: the
 // message logs of conversations, the events of turns, the output of executions.
 //

@@ -1,0 +1,12 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package v1 has the types of tightbeam.dev/v1: models, channels, conversations
+// and turns. It is also registered as the group's internal version; a hub of
+// its own comes with a second version.
+//
+// +k8s:deepcopy-gen=package
+// +k8s:openapi-gen=true
+// +k8s:openapi-model-package=dev.tightbeam.v1
+// +groupName=tightbeam.dev
+package v1
