@@ -23,17 +23,17 @@ const (
 	TurnEventBlockStopped TurnEventType = "BlockStopped"
 	// TurnEventUsage: the provider counted tokens. Sets usage.
 	TurnEventUsage TurnEventType = "Usage"
-	// TurnEventAttemptFailed: an attempt failed. Sets class, message,
+	// TurnEventAttemptFailed: an attempt failed. Sets attempt, error and
 	// willRetry.
 	TurnEventAttemptFailed TurnEventType = "AttemptFailed"
 	// TurnEventResumed: after a crash the numbers lostFrom to lostTo were
 	// given up; what they named could not be had again.
 	TurnEventResumed TurnEventType = "Resumed"
-	// TurnEventCompleted is terminal. Sets stopReason and answer.
+	// TurnEventCompleted is terminal. Sets stopReason, message and usage.
 	TurnEventCompleted TurnEventType = "Completed"
-	// TurnEventFailed is terminal. Sets class and message.
+	// TurnEventFailed is terminal. Sets error.
 	TurnEventFailed TurnEventType = "Failed"
-	// TurnEventCancelled is terminal. Sets message.
+	// TurnEventCancelled is terminal. Sets reason.
 	TurnEventCancelled TurnEventType = "Cancelled"
 )
 
@@ -77,14 +77,14 @@ type TurnEvent struct {
 
 	Usage *Usage `json:"usage,omitempty"`
 
-	Class     ErrorClass `json:"class,omitempty"`
-	Message   string     `json:"message,omitempty"`
+	Error     *TurnError `json:"error,omitempty"`
 	WillRetry *bool      `json:"willRetry,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
 
 	LostFrom int64 `json:"lostFrom,omitempty"`
 	LostTo   int64 `json:"lostTo,omitempty"`
 
 	StopReason StopReason `json:"stopReason,omitempty"`
-	// Answer is the whole assistant message of a Completed turn.
-	Answer *Message `json:"answer,omitempty"`
+	// Message is the whole answer of a Completed turn.
+	Message *Message `json:"message,omitempty"`
 }
