@@ -6,6 +6,7 @@
 // its own comes with a second version.
 //
 // +k8s:deepcopy-gen=package
+// +k8s:defaulter-gen=TypeMeta
 // +k8s:openapi-gen=true
 // +k8s:openapi-model-package=dev.tightbeam.v1
 // +groupName=tightbeam.dev

@@ -8,6 +8,7 @@ import (
 )
 
 // ChannelType names a messaging platform.
+// +enum
 type ChannelType string
 
 const (
@@ -16,6 +17,7 @@ const (
 )
 
 // ConversationScope says what shares one conversation.
+// +enum
 type ConversationScope string
 
 const (
@@ -58,6 +60,7 @@ type TightbeamChannelSpec struct {
 	TargetModel string `json:"targetModel,omitempty"`
 	// conversation says what shares one conversation.
 	// +optional
+	// +default={}
 	Conversation *ChannelConversation `json:"conversation,omitempty"`
 	// allowedSenders are the platform's ids of those who are answered. Empty:
 	// nobody; "*": everybody.
@@ -76,6 +79,7 @@ type TightbeamChannelSpec struct {
 type ChannelConversation struct {
 	// scope is Thread, Channel or Sender. Default Thread.
 	// +optional
+	// +default="Thread"
 	Scope ConversationScope `json:"scope,omitempty"`
 }
 

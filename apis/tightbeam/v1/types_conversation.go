@@ -9,6 +9,7 @@ import (
 )
 
 // ConcurrencyPolicy says what a new turn does while another one runs.
+// +enum
 type ConcurrencyPolicy string
 
 const (
@@ -26,6 +27,7 @@ const (
 )
 
 // ConversationPhase says whether a turn of the conversation is unfinished.
+// +enum
 type ConversationPhase string
 
 const (
@@ -71,10 +73,12 @@ type ConversationSpec struct {
 	// concurrencyPolicy says what a new turn does while one is unfinished:
 	// Enqueue, Reject, Interrupt or Rollback. Default Enqueue.
 	// +optional
+	// +default="Enqueue"
 	ConcurrencyPolicy ConcurrencyPolicy `json:"concurrencyPolicy,omitempty"`
 	// maxQueuedTurns is how many turns may wait behind the running one.
 	// Default 32.
 	// +optional
+	// +default=32
 	MaxQueuedTurns *int32 `json:"maxQueuedTurns,omitempty"`
 	// forkFrom copies the log of another conversation when this one is
 	// created. It cannot change.

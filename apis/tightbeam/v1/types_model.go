@@ -10,6 +10,7 @@ import (
 )
 
 // Provider names an LLM provider's API.
+// +enum
 type Provider string
 
 const (
@@ -21,6 +22,7 @@ const (
 )
 
 // WireFormat names one of the APIs that OpenAI and its compatibles speak.
+// +enum
 type WireFormat string
 
 const (
@@ -57,6 +59,7 @@ type TightbeamModelSpec struct {
 	Description string `json:"description,omitempty"`
 	// maxTokens limits the tokens of one answer. Default 8192.
 	// +optional
+	// +default=8192
 	MaxTokens *int32 `json:"maxTokens,omitempty"`
 	// secretName names the Secret of this namespace with the keys provider,
 	// model and api-key (and max-tokens), mounted into the job at
@@ -77,12 +80,14 @@ type TightbeamModelSpec struct {
 	// idleTimeout is the time in seconds after which a job without work
 	// exits. Default 300.
 	// +optional
+	// +default=300
 	IdleTimeout *int32 `json:"idleTimeout,omitempty"`
 	// baseURL is where the provider's API is. Default: the provider's own.
 	// +optional
 	BaseURL string `json:"baseURL,omitempty"`
 	// wireFormat chooses between the APIs of provider openai: responses or
-	// chat. Default: responses, with a baseURL chat.
+	// chat. Default: responses, with a baseURL chat; it is chosen once and
+	// stays when baseURL changes later.
 	// +optional
 	WireFormat WireFormat `json:"wireFormat,omitempty"`
 	// thinking asks the model to reason before it answers.
@@ -94,6 +99,7 @@ type TightbeamModelSpec struct {
 	Parameters *runtime.RawExtension `json:"parameters,omitempty"`
 	// jobs says how many jobs run and how much each of them does.
 	// +optional
+	// +default={}
 	Jobs *ModelJobs `json:"jobs,omitempty"`
 	// fallbacks are models of this namespace that are tried in order when an
 	// attempt fails before its first visible output.
@@ -104,6 +110,7 @@ type TightbeamModelSpec struct {
 	// retry says how attempts that failed before their first visible output
 	// are repeated.
 	// +optional
+	// +default={}
 	Retry *ModelRetry `json:"retry,omitempty"`
 }
 
@@ -122,12 +129,14 @@ type Thinking struct {
 type ModelJobs struct {
 	// min is the number of jobs that are kept running without work. Default 0.
 	// +optional
+	// +default=0
 	Min *int32 `json:"min,omitempty"`
-	// max is the largest number of jobs. Default 1.
+	// max is the largest number of jobs. Default 1, or min where that is more.
 	// +optional
 	Max *int32 `json:"max,omitempty"`
 	// turnsPerJob is how many turns one job runs at the same time. Default 8.
 	// +optional
+	// +default=8
 	TurnsPerJob *int32 `json:"turnsPerJob,omitempty"`
 }
 
@@ -142,11 +151,13 @@ type ModelRetry struct {
 	// maxAttempts is the number of attempts on one model, the first included.
 	// Default 3.
 	// +optional
+	// +default=3
 	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
 	// backoffSeconds is the wait before the second attempt; it doubles with
 	// each further one, up to a minute. A provider's Retry-After that is
 	// longer wins. Default 1.
 	// +optional
+	// +default=1
 	BackoffSeconds *int32 `json:"backoffSeconds,omitempty"`
 }
 

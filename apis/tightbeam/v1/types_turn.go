@@ -13,6 +13,7 @@ const RouterAgent = "router"
 
 // TurnPhase says where a turn is. Succeeded, Failed and Cancelled are
 // terminal: a turn reaches exactly one of them and never leaves it.
+// +enum
 type TurnPhase string
 
 const (
@@ -29,6 +30,7 @@ func (p TurnPhase) Terminal() bool {
 }
 
 // Role says who speaks in a message.
+// +enum
 type Role string
 
 const (
@@ -39,6 +41,7 @@ const (
 )
 
 // StopReason says why a model stopped, in one vocabulary for all providers.
+// +enum
 type StopReason string
 
 const (
@@ -55,6 +58,7 @@ const (
 
 // ErrorClass says what kind of failure ended an attempt; retry and fallback
 // go by it.
+// +enum
 type ErrorClass string
 
 const (
@@ -135,6 +139,7 @@ type TurnSpec struct {
 	// deadlineSeconds is the time in seconds from creation to the end,
 	// whatever happens in between. Default 600.
 	// +optional
+	// +default=600
 	DeadlineSeconds *int32 `json:"deadlineSeconds,omitempty"`
 	// ttlSecondsAfterFinished is how long the object stays after its end; the
 	// conversation's log stays. Default: the server's --turn-ttl.
