@@ -1,0 +1,215 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package heads
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+)
+
+// retryAfterSeconds is what a caller is told to wait when the queue is full:
+// a turn takes seconds, so a shorter wait would mostly be refused again.
+const retryAfterSeconds = 2
+
+// Store changes heads by compare-and-swap. It is safe for concurrent use.
+type Store struct {
+	storage storage.Interface
+}
+
+// NewStore returns the heads in s, which must encode with Codec below
+// ResourcePrefix and need no watch cache.
+func NewStore(s storage.Interface) *Store {
+	return &Store{storage: s}
+}
+
+// Request is a turn that wants a place.
+type Request struct {
+	Conversation *tightbeamv1.Conversation
+	Turn         *tightbeamv1.Turn
+}
+
+// Claim gives the turn the next position of its conversation, by the
+// conversation's concurrencyPolicy. It returns the head as it then is, with
+// the new claim last.
+//
+// Errors are API statuses: Conflict under Reject while a turn is unfinished,
+// TooManyRequests when the queue is full, NotFound when the conversation is
+// being deleted, Invalid where the turn has no messages and does not follow
+// one of the router.
+func (s *Store) Claim(ctx context.Context, r Request) (*Head, error) {
+	head := &Head{}
+	err := s.storage.GuaranteedUpdate(ctx, key(r.Conversation.UID), head, true, nil,
+		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
+			h := input.(*Head)
+			if h.Name == "" {
+				h = &Head{
+					ObjectMeta:            metav1.ObjectMeta{Name: string(r.Conversation.UID), UID: r.Conversation.UID},
+					ConversationNamespace: r.Conversation.Namespace,
+					ConversationName:      r.Conversation.Name,
+				}
+			}
+			return h, nil, claim(h, r)
+		}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return head, nil
+}
+
+// Admits tells whether a claim would be granted now. It is what a dry run
+// asks and promises nothing.
+func (s *Store) Admits(ctx context.Context, r Request) error {
+	head, err := s.Get(ctx, r.Conversation.UID)
+	if err != nil {
+		return err
+	}
+	return claim(head, r)
+}
+
+func claim(h *Head, r Request) error {
+	conversation := r.Conversation
+	if h.Closed {
+		return apierrors.NewNotFound(tightbeamv1.Resource("conversations"), conversation.Name)
+	}
+	if slices.ContainsFunc(h.Queue, func(c Claim) bool { return c.UID == r.Turn.UID }) {
+		return nil
+	}
+	if len(r.Turn.Spec.Messages) == 0 && h.LastAgent != tightbeamv1.RouterAgent {
+		return apierrors.NewInvalid(tightbeamv1.Kind("Turn"), r.Turn.Name, field.ErrorList{field.Required(
+			field.NewPath("spec", "messages"),
+			"at least one message is needed: only a turn that follows one of the agent router may bring none")})
+	}
+	policy := conversation.Spec.ConcurrencyPolicy
+	switch policy {
+	case tightbeamv1.ConcurrencyReject:
+		if len(h.Queue) > 0 {
+			return apierrors.NewConflict(tightbeamv1.Resource("turns"), r.Turn.Name, fmt.Errorf(
+				"conversation %q has concurrencyPolicy Reject and turn %q is not finished; wait for it, cancel it, or change spec.concurrencyPolicy of the conversation",
+				conversation.Name, h.Queue[0].Name))
+		}
+	case tightbeamv1.ConcurrencyInterrupt, tightbeamv1.ConcurrencyRollback:
+		// Whatever waits is cancelled, so the queue cannot fill up.
+	default:
+		if waiting := len(h.Queue) - 1; conversation.Spec.MaxQueuedTurns != nil && waiting >= int(*conversation.Spec.MaxQueuedTurns) {
+			return queueFull(conversation, waiting)
+		}
+	}
+	h.Positions++
+	h.LastAgent = r.Turn.Spec.Agent
+	h.Queue = append(h.Queue, Claim{Name: r.Turn.Name, UID: r.Turn.UID, Position: h.Positions, Policy: policy})
+	return nil
+}
+
+func queueFull(conversation *tightbeamv1.Conversation, waiting int) error {
+	err := apierrors.NewTooManyRequests(fmt.Sprintf(
+		"the queue of conversation %q is full: %d turns wait, spec.maxQueuedTurns is %d; try again later or raise it",
+		conversation.Name, waiting, *conversation.Spec.MaxQueuedTurns), retryAfterSeconds)
+	err.ErrStatus.Details.Group = tightbeamv1.GroupName
+	err.ErrStatus.Details.Kind = "turns"
+	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
+		Type: metav1.CauseTypeForbidden, Field: "spec.conversation", Message: "queue full",
+	})
+	return err
+}
+
+// Outcome is what a finished turn leaves in the head.
+type Outcome struct {
+	Time  metav1.Time
+	Usage *tightbeamv1.Usage
+}
+
+// Release takes the turn's claim away and, where there is an outcome, adds it.
+// Releasing a claim that is not there changes nothing.
+func (s *Store) Release(ctx context.Context, conversation, turn types.UID, outcome *Outcome) (*Head, error) {
+	head := &Head{}
+	err := s.storage.GuaranteedUpdate(ctx, key(conversation), head, false, nil,
+		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
+			h := input.(*Head)
+			i := slices.IndexFunc(h.Queue, func(c Claim) bool { return c.UID == turn })
+			if i < 0 {
+				return h, nil, nil
+			}
+			h.Queue = slices.Delete(h.Queue, i, i+1)
+			if outcome != nil {
+				h.LastTurnTime = outcome.Time.DeepCopy()
+				if u := outcome.Usage; u != nil {
+					h.Usage.InputTokens += u.InputTokens
+					h.Usage.OutputTokens += u.OutputTokens
+					h.Usage.CacheReadTokens += u.CacheReadTokens
+					h.Usage.CacheWriteTokens += u.CacheWriteTokens
+				}
+			}
+			return h, nil, nil
+		}, nil)
+	if storage.IsNotFound(err) {
+		return head, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("releasing turn %s in the head of conversation %s: %w", turn, conversation, err)
+	}
+	return head, nil
+}
+
+// Close keeps further claims out. It creates the head if there is none, so
+// that a create which has read the conversation before its deletion began is
+// refused too.
+func (s *Store) Close(ctx context.Context, conversation types.UID) (*Head, error) {
+	head := &Head{}
+	err := s.storage.GuaranteedUpdate(ctx, key(conversation), head, true, nil,
+		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
+			h := input.(*Head)
+			if h.Name == "" {
+				h.ObjectMeta = metav1.ObjectMeta{Name: string(conversation), UID: conversation}
+			}
+			h.Closed = true
+			return h, nil, nil
+		}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("closing the head of conversation %s: %w", conversation, err)
+	}
+	return head, nil
+}
+
+// Delete removes the head of a conversation that is gone. It comes long after
+// Close: a create that read the conversation while it was still there must
+// find the closed head, not none.
+func (s *Store) Delete(ctx context.Context, conversation types.UID) error {
+	err := s.storage.Delete(ctx, key(conversation), &Head{}, nil, storage.ValidateAllObjectFunc, nil, storage.DeleteOptions{})
+	if storage.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// Get returns the head of a conversation, an empty one if it has none yet.
+func (s *Store) Get(ctx context.Context, conversation types.UID) (*Head, error) {
+	head := &Head{}
+	if err := s.storage.Get(ctx, key(conversation), storage.GetOptions{IgnoreNotFound: true}, head); err != nil {
+		return nil, err
+	}
+	return head, nil
+}
+
+// List returns all heads.
+func (s *Store) List(ctx context.Context) ([]Head, error) {
+	list := &HeadList{}
+	if err := s.storage.GetList(ctx, ResourcePrefix+"/", storage.ListOptions{Predicate: storage.Everything, Recursive: true}, list); err != nil {
+		return nil, fmt.Errorf("listing the heads of conversations: %w", err)
+	}
+	return list.Items, nil
+}
+
+func key(conversation types.UID) string {
+	return ResourcePrefix + "/" + string(conversation)
+}
