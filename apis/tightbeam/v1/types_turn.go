@@ -233,6 +233,9 @@ type TurnStatus struct {
 	// model names the TightbeamModel of the current or the next attempt.
 	// +optional
 	Model string `json:"model,omitempty"`
+	// systemSHA256 is the hash of the system prompt of the last attempt.
+	// +optional
+	SystemSHA256 string `json:"systemSHA256,omitempty"`
 	// notBefore is the time before which the next attempt does not start.
 	// +optional
 	NotBefore *metav1.MicroTime `json:"notBefore,omitempty"`
