@@ -1,0 +1,81 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package access asks whether the user behind a request may do what the
+// request's object implies: whoever names a Secret uses it, whoever speaks in
+// a conversation reads it, whoever names a model spends on it.
+//
+// The question goes to the server's own authorizer with the user of the
+// request, so that it is a SubjectAccessReview behind a kube-apiserver and a
+// function call standalone. A request without a user is refused.
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// VerbUse is the verb that lets a user speak in a conversation, run turns on
+// a model, or fork a conversation.
+const VerbUse = "use"
+
+// Wish is one thing that an object implies.
+type Wish struct {
+	// Field of the object that implies it.
+	Field *field.Path
+	Verb  string
+	// Resource with its API version; the version is "*" if none is meant.
+	Resource  schema.GroupVersionResource
+	Namespace string
+	Name      string
+}
+
+// Use is the wish to use an object of ours.
+func Use(path *field.Path, resource schema.GroupVersionResource, namespace, name string) Wish {
+	return Wish{Field: path, Verb: VerbUse, Resource: resource, Namespace: namespace, Name: name}
+}
+
+// GetSecret is the wish to get a Secret.
+func GetSecret(path *field.Path, namespace, name string) Wish {
+	return Wish{Field: path, Verb: "get", Resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Namespace: namespace, Name: name}
+}
+
+// Require answers nil if the user of ctx may have every wish, and else a 403
+// on the object of the given resource and name, which says what is missing.
+func Require(ctx context.Context, by authorizer.UnconditionalAuthorizer, resource schema.GroupResource, name string, wishes ...Wish) error {
+	user, ok := request.UserFrom(ctx)
+	if !ok {
+		return apierrors.NewInternalError(errors.New("the request has no user"))
+	}
+	for _, wish := range wishes {
+		decision, reason, err := by.Authorize(ctx, authorizer.AttributesRecord{
+			User:            user,
+			Verb:            wish.Verb,
+			Namespace:       wish.Namespace,
+			APIGroup:        wish.Resource.Group,
+			APIVersion:      wish.Resource.Version,
+			Resource:        wish.Resource.Resource,
+			Name:            wish.Name,
+			ResourceRequest: true,
+		})
+		if decision == authorizer.DecisionAllow {
+			continue
+		}
+		if err != nil {
+			return apierrors.NewInternalError(fmt.Errorf("authorizing %s on %s %q for %s: %w", wish.Verb, wish.Resource.GroupResource(), wish.Name, wish.Field, err))
+		}
+		message := fmt.Sprintf("%s: user %q needs the verb %q on %s %q in namespace %q", wish.Field, user.GetName(), wish.Verb, wish.Resource.GroupResource(), wish.Name, wish.Namespace)
+		if reason != "" {
+			message += ": " + reason
+		}
+		return apierrors.NewForbidden(resource, name, errors.New(message))
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
+)
+
+// DefaultIdle is how long a stream may say nothing. It is below the minute
+// after which common load balancers give a connection up.
+const DefaultIdle = 30 * time.Second
+
+// Server has what all streams of a server share.
+type Server struct {
+	// Stopping is closed when streams must end, because the server does.
+	Stopping <-chan struct{}
+	// Idle is how long a stream may say nothing; 0 means DefaultIdle.
+	Idle time.Duration
+}
+
+// Handler serves one request. open reads the request's parameters and gives
+// the reader, or a typed error.
+func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Reader, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		go func() {
+			select {
+			case <-s.Stopping:
+				cancel(errStopping)
+			case <-ctx.Done():
+			}
+		}()
+
+		reader, err := open(r.WithContext(ctx))
+		if err != nil {
+			responder.Error(statusOf(err))
+			return
+		}
+		defer reader.Close()
+
+		err = s.serve(ctx, w, negotiate(r.Header.Values("Accept")), reader)
+		switch {
+		case err == nil || errors.Is(context.Cause(ctx), errStopping) || r.Context().Err() != nil:
+		default:
+			klog.FromContext(ctx).Error(err, "Stream broken off", "path", r.URL.Path)
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+var errStopping = errors.New("the server is stopping")
+
+func (s *Server) serve(ctx context.Context, w http.ResponseWriter, form encoding, reader Reader) error {
+	idle := s.Idle
+	if idle == 0 {
+		idle = DefaultIdle
+	}
+	w.Header().Set("Content-Type", form.contentType)
+	// nginx and its like hold a response back unless told not to.
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	control := http.NewResponseController(w)
+	if err := control.Flush(); err != nil {
+		return err
+	}
+
+	var buffer []byte
+	for {
+		wait, cancel := context.WithTimeout(ctx, idle)
+		records, err := reader.Next(wait)
+		cancel()
+		buffer = buffer[:0]
+		for _, record := range records {
+			buffer = form.append(buffer, record)
+		}
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			buffer, err = append(buffer, form.idle...), nil
+		}
+		if len(buffer) > 0 {
+			if _, werr := w.Write(buffer); werr != nil {
+				return nil // the reader went away
+			}
+			if werr := control.Flush(); werr != nil {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if cap(buffer) > maxKeptBuffer {
+			buffer = nil
+		}
+	}
+}
+
+// maxKeptBuffer bounds what an idle stream holds on to.
+const maxKeptBuffer = 64 << 10
+
+// statusOf makes a failure to open a typed Status.
+func statusOf(err error) error {
+	var cursor *CursorError
+	if errors.As(err, &cursor) {
+		status := apierrors.NewResourceExpired(cursor.Error())
+		status.ErrStatus.Details = &metav1.StatusDetails{Causes: []metav1.StatusCause{{
+			Type: metav1.CauseTypeFieldValueInvalid, Field: "after", Message: cursor.Error(),
+		}}}
+		return status
+	}
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return err
+	}
+	return apierrors.NewInternalError(err)
+}

@@ -1,0 +1,8 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package channel serves tightbeamchannels.
+//
+// Whoever creates a channel or changes its spec must be allowed to get the
+// Secret that it names: naming it means using it.
+package channel

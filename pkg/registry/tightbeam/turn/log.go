@@ -1,0 +1,77 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turn
+
+import (
+	"context"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/registry/stream"
+)
+
+// Events are the events of turns: journalled ones and, live, those that come.
+type Events interface {
+	// Open reads the events of a turn after a number: to the terminal event
+	// if follow is set, else as far as they are there. A cursor past the last
+	// event, or before what is kept, is a stream.CursorError.
+	Open(ctx context.Context, turn *v1.Turn, after int64, follow bool) (stream.Reader, error)
+}
+
+// LogREST serves turns/stream, and turns/log, which differs in that it does
+// not follow unless asked to. kube-apiserver ends proxied requests after a
+// minute unless their subresource is on its list of long-running ones, on
+// which log is and stream is not.
+type LogREST struct {
+	turns   rest.Getter
+	events  Events
+	streams *stream.Server
+	follow  bool
+}
+
+var (
+	_ rest.Connecter       = &LogREST{}
+	_ rest.StorageMetadata = &LogREST{}
+)
+
+// New is what the subresource belongs to.
+func (*LogREST) New() runtime.Object { return &v1.Turn{} }
+
+// Destroy does nothing: the storage is the resource's.
+func (*LogREST) Destroy() {}
+
+// ConnectMethods is GET alone.
+func (*LogREST) ConnectMethods() []string { return []string{http.MethodGet} }
+
+// NewConnectOptions is nothing: the parameters are read by the handler, which
+// refuses those that it does not know.
+func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+
+// ProducesMIMETypes is for OpenAPI.
+func (*LogREST) ProducesMIMETypes(string) []string { return stream.MediaTypes() }
+
+// ProducesObject is for OpenAPI.
+func (*LogREST) ProducesObject(string) any { return "" }
+
+// Connect serves one request.
+func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
+	obj, err := r.turns.Get(ctx, name, &metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	turn := obj.(*v1.Turn)
+	return r.streams.Handler(responder, func(request *http.Request) (stream.Reader, error) {
+		query := stream.NewQuery(request)
+		after := query.After()
+		follow := query.Bool("follow", r.follow)
+		if err := query.Err(); err != nil {
+			return nil, err
+		}
+		return r.events.Open(request.Context(), turn, after, follow)
+	}), nil
+}

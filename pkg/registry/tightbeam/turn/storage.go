@@ -1,0 +1,145 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turn
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/client-go/tools/cache"
+
+	"safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/registry/access"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/stream"
+)
+
+// Config is what the storage needs of its server.
+type Config struct {
+	Scheme     *runtime.Scheme
+	Authorizer authorizer.Authorizer
+	// Conversations and Models read what turns name.
+	Conversations, Models rest.Getter
+	// WrapStorage puts the claiming of positions around the storage of turns,
+	// below the dry-run layer. Nil: turns have no position.
+	WrapStorage func(storage.Interface) storage.Interface
+	Events      Events
+	Canceller   Canceller
+	Streams     *stream.Server
+}
+
+// REST serves turns.
+type REST struct {
+	*registry.Store
+	authorizer authorizer.Authorizer
+	related    related
+}
+
+var (
+	_ rest.StandardStorage    = &REST{}
+	_ rest.CategoriesProvider = &REST{}
+)
+
+// Storages are those of turns and of their subresources.
+type Storages struct {
+	Turn   *REST
+	Status *generic.StatusREST
+	Log    *LogREST
+	Stream *LogREST
+	Cancel *CancelREST
+}
+
+// NewStorages returns the storages of turns.
+func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Storages, error) {
+	related := related{conversations: config.Conversations, models: config.Models}
+	strategy := newStrategy(config.Scheme, related)
+	store := &registry.Store{
+		NewFunc:                   func() runtime.Object { return &v1.Turn{} },
+		NewListFunc:               func() runtime.Object { return &v1.TurnList{} },
+		DefaultQualifiedResource:  v1.Resource("turns"),
+		SingularQualifiedResource: v1.Resource("turn"),
+		CreateStrategy:            strategy,
+		UpdateStrategy:            strategy,
+		DeleteStrategy:            strategy,
+		ResetFieldsStrategy:       strategy,
+		TableConvertor:            rest.NewDefaultTableConvertor(v1.Resource("turns")),
+	}
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
+		return nil, err
+	}
+	if config.WrapStorage != nil {
+		store.Storage.Storage = config.WrapStorage(store.Storage.Storage)
+	}
+	turns := &REST{store, config.Authorizer, related}
+	return &Storages{
+		Turn:   turns,
+		Status: generic.NewStatusREST(store, statusStrategy{strategy}),
+		Log:    &LogREST{turns: turns, events: config.Events, streams: config.Streams, follow: false},
+		Stream: &LogREST{turns: turns, events: config.Events, streams: config.Streams, follow: true},
+		Cancel: &CancelREST{turns: turns, canceller: config.Canceller},
+	}, nil
+}
+
+// indexers let the watch cache find the turns of one conversation without
+// looking at all others.
+func indexers() *cache.Indexers {
+	return &cache.Indexers{
+		storage.FieldIndex("spec.conversation"): func(obj any) ([]string, error) {
+			turn, ok := obj.(*v1.Turn)
+			if !ok {
+				return nil, generic.NotA("Turn", obj.(runtime.Object))
+			}
+			return []string{turn.Spec.Conversation}, nil
+		},
+	}
+}
+
+// Categories holds all resources of the project.
+func (*REST) Categories() []string { return []string{"safebeam"} }
+
+// Create makes a turn.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	turn := obj.(*v1.Turn)
+	// Before anything is looked up: who may not use a conversation is not
+	// told whether it exists.
+	if err := r.mayUse(ctx, turn, "conversations", "conversation", turn.Spec.Conversation); err != nil {
+		return nil, err
+	}
+	created, err := r.Store.Create(ctx, turn, generic.OnCreate(createValidation, r.mayUseModel), options)
+	if !apierrors.IsAlreadyExists(err) {
+		return created, err
+	}
+	existing, getErr := r.Get(ctx, turn.Name, &metav1.GetOptions{})
+	if getErr != nil {
+		return nil, err
+	}
+	return nil, alreadyExists(turn, existing.(*v1.Turn))
+}
+
+// Update changes the metadata of a turn, or makes the one that server-side
+// apply finds missing.
+func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation, updateValidation, forceAllowCreate, options)
+}
+
+func (r *REST) mayUseModel(ctx context.Context, obj runtime.Object) error {
+	turn := obj.(*v1.Turn)
+	return r.mayUse(ctx, turn, "tightbeammodels", "model", turn.Status.Model)
+}
+
+func (r *REST) mayUse(ctx context.Context, turn *v1.Turn, resource, fieldName, name string) error {
+	if name == "" {
+		return nil // validation refuses it
+	}
+	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, turn.Name,
+		access.Use(field.NewPath("spec", fieldName), v1.SchemeGroupVersion.WithResource(resource), turn.Namespace, name))
+}
