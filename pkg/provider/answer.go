@@ -1,0 +1,122 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import "strings"
+
+// Answer puts an answer together while it streams: it emits the events, keeps
+// the indexes without gaps, and holds what the Result will say. It belongs to
+// one goroutine.
+type Answer struct {
+	provider, model string
+	emit            Emit
+	blocks          int
+	entries         []*Open
+	usage           Usage
+}
+
+// NewAnswer begins an answer. Provider and model are written into its native
+// blocks.
+func NewAnswer(provider, model string, emit Emit) *Answer {
+	return &Answer{provider: provider, model: model, emit: emit}
+}
+
+// Open is a block of an answer, or (without a kind) a place that holds a native
+// block alone.
+type Open struct {
+	a       *Answer
+	index   int
+	kind    BlockKind
+	text    strings.Builder
+	call    ToolCall
+	native  []byte
+	stopped bool
+}
+
+// Start opens a text or thinking block.
+func (a *Answer) Start(kind BlockKind) (*Open, error) {
+	return a.open(&Open{kind: kind})
+}
+
+// StartTool opens a tool call.
+func (a *Answer) StartTool(id, name string) (*Open, error) {
+	return a.open(&Open{kind: KindToolUse, call: ToolCall{ID: id, Name: name}})
+}
+
+func (a *Answer) open(o *Open) (*Open, error) {
+	o.a, o.index = a, a.blocks
+	a.blocks++
+	a.entries = append(a.entries, o)
+	return o, a.emit(Event{Start: &BlockStart{Index: o.index, Kind: o.kind, ToolID: o.call.ID, ToolName: o.call.Name}})
+}
+
+// Native adds a native block of its own.
+func (a *Answer) Native(data []byte) {
+	a.entries = append(a.entries, &Open{a: a, native: data, stopped: true})
+}
+
+// Usage reports new counts, if they are new.
+func (a *Answer) Usage(u Usage) error {
+	if u == a.usage {
+		return nil
+	}
+	a.usage = u
+	return a.emit(Event{Usage: &u})
+}
+
+// Write adds a piece to the block. An empty piece is no event.
+func (o *Open) Write(piece string) error {
+	if piece == "" || o.stopped {
+		return nil
+	}
+	o.text.WriteString(piece)
+	return o.a.emit(Event{Delta: &BlockDelta{Index: o.index, Kind: o.kind, Text: piece}})
+}
+
+// Len is how much the block holds.
+func (o *Open) Len() int { return o.text.Len() }
+
+// Text is what the block holds.
+func (o *Open) Text() string { return o.text.String() }
+
+// Kind is the block's kind.
+func (o *Open) Kind() BlockKind { return o.kind }
+
+// SetNative keeps the block's own form right behind it.
+func (o *Open) SetNative(data []byte) { o.native = data }
+
+// Stop closes the block; again is nothing.
+func (o *Open) Stop() error {
+	if o.stopped {
+		return nil
+	}
+	o.stopped = true
+	return o.a.emit(Event{Stop: &BlockStop{Index: o.index}})
+}
+
+// Finish closes what is open and returns the answer.
+func (a *Answer) Finish(reason StopReason, raw, requestID string) (*Result, error) {
+	res := &Result{StopReason: reason, RawStopReason: raw, RequestID: requestID, Usage: a.usage}
+	for _, o := range a.entries {
+		if err := o.Stop(); err != nil {
+			return nil, err
+		}
+		text := o.text.String()
+		switch {
+		case o.kind == KindToolUse:
+			call := o.call
+			if call.Input = text; strings.TrimSpace(text) == "" {
+				call.Input = "{}"
+			}
+			res.ToolCalls = append(res.ToolCalls, call)
+		case o.kind != "" && text != "":
+			res.Content = append(res.Content, Block{Kind: o.kind, Text: text})
+		}
+		if o.native != nil {
+			res.Content = append(res.Content, Block{Kind: KindNative,
+				Native: &Native{Provider: a.provider, Model: a.model, Data: o.native}})
+		}
+	}
+	return res, nil
+}

@@ -1,0 +1,162 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Class sorts errors by what may be done about them.
+type Class string
+
+const (
+	Overloaded     Class = "Overloaded"
+	RateLimited    Class = "RateLimited"
+	QuotaExhausted Class = "QuotaExhausted" // never retried: only money helps
+	Auth           Class = "Auth"
+	InvalidRequest Class = "InvalidRequest"
+	ContextTooLong Class = "ContextTooLong"
+	Timeout        Class = "Timeout"
+	Truncated      Class = "Truncated"
+	Network        Class = "Network"
+	Internal       Class = "Internal"
+)
+
+// Error is a failed attempt.
+type Error struct {
+	Class Class
+	// Code is the HTTP status where there was one, else 0. An error inside a
+	// stream has the status that the provider documents for its type.
+	Code    int
+	Message string
+	// RetryAfter is what the provider asked for; 0 means that it said nothing.
+	RetryAfter time.Duration
+	RequestID  string
+}
+
+func (e *Error) Error() string {
+	if e.Code != 0 {
+		return fmt.Sprintf("%s (%d): %s", e.Class, e.Code, e.Message)
+	}
+	return fmt.Sprintf("%s: %s", e.Class, e.Message)
+}
+
+// Errorf makes an *Error without a status.
+func Errorf(class Class, format string, args ...any) *Error {
+	return &Error{Class: class, Message: fmt.Sprintf(format, args...)}
+}
+
+// ClassOfStatus sorts an HTTP status for which the provider gave no better
+// word.
+func ClassOfStatus(code int) Class {
+	switch code {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Auth
+	case http.StatusPaymentRequired:
+		return QuotaExhausted
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
+		return Timeout
+	case http.StatusTooManyRequests:
+		return RateLimited
+	case http.StatusBadGateway, http.StatusServiceUnavailable, 529:
+		return Overloaded
+	}
+	if code >= 400 && code < 500 {
+		return InvalidRequest
+	}
+	return Internal
+}
+
+// contextWords are how the providers and the compatible servers say that a
+// prompt is longer than the model can read. None has a type of its own for it
+// but OpenAI.
+var contextWords = []string{
+	"prompt is too long",
+	"context_length_exceeded",
+	"maximum context length",
+	"context window",
+	"exceeds the maximum number of tokens",
+	"input token count",
+	"exceed context limit",
+}
+
+// IsContextTooLong reads the message of a refused request.
+func IsContextTooLong(message string) bool {
+	m := strings.ToLower(message)
+	for _, w := range contextWords {
+		if strings.Contains(m, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxRetryAfter bounds what is believed of a Retry-After header: beyond it the
+// number is a mistake or the quota's, and a turn's deadline has long passed.
+const maxRetryAfter = 24 * time.Hour
+
+// RetryAfter reads the headers that say when to come again: retry-after-ms,
+// retry-after in seconds, or as a date.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	d := retryAfter(h, now)
+	return min(max(d, 0), maxRetryAfter)
+}
+
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 {
+		return seconds(ms / 1000)
+	}
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
+		return seconds(s)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return t.Sub(now)
+	}
+	return 0
+}
+
+// seconds does not overflow for a header that says 1e300.
+func seconds(s float64) time.Duration {
+	if s > maxRetryAfter.Seconds() {
+		return maxRetryAfter
+	}
+	return time.Duration(s * float64(time.Second))
+}
+
+// RequestID reads the header in which each provider names a request.
+func RequestID(h http.Header) string {
+	for _, name := range []string{"Request-Id", "X-Request-Id", "X-Goog-Request-Id"} {
+		if v := h.Get(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// FromTransport turns what a connection died of into an *Error. An *Error
+// passes as it is. The context decides first: a watchdog or a deadline shows as
+// a broken read, and would else be called a network failure.
+func FromTransport(ctx context.Context, err error, what string) *Error {
+	var pe *Error
+	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &pe) {
+		return pe
+	}
+	if errors.As(err, &pe) {
+		return pe
+	}
+	if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return Errorf(Timeout, "%s: the attempt's deadline passed", what)
+		}
+		return Errorf(Timeout, "%s: the attempt was cancelled", what)
+	}
+	return Errorf(Network, "%s: %v", what, err)
+}

@@ -1,0 +1,115 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"safebeam.dev/safebeam/pkg/provider"
+	"safebeam.dev/safebeam/pkg/provider/internal/sse"
+)
+
+// chat speaks Chat Completions.
+type chat struct {
+	cfg    provider.Config
+	client *http.Client
+	url    string
+}
+
+func newChat(cfg provider.Config, client *http.Client) (*chat, error) {
+	u, err := url.Parse(cfg.BaseURL)
+	if err != nil {
+		return nil, provider.Errorf(provider.InvalidRequest, "baseURL %q: %v", cfg.BaseURL, err)
+	}
+	// JoinPath keeps a query, which some gateways have for a version.
+	return &chat{cfg: cfg, client: client, url: u.JoinPath("chat", "completions").String()}, nil
+}
+
+// Call implements provider.Provider.
+func (c *chat) Call(ctx context.Context, req *provider.Request, emit provider.Emit) (*provider.Result, error) {
+	body, err := renderChat(req)
+	if err != nil {
+		return nil, err
+	}
+	return c.cfg.Attempt(ctx, func(ctx context.Context) (*provider.Result, error) {
+		return c.call(ctx, req.Model, body, emit)
+	})
+}
+
+func (c *chat) call(ctx context.Context, model string, body []byte, emit provider.Emit) (*provider.Result, error) {
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, provider.Errorf(provider.InvalidRequest, "%v", err)
+	}
+	hr.Header.Set("Content-Type", "application/json")
+	hr.Header.Set("Accept", "text/event-stream")
+	resp, err := c.client.Do(hr)
+	if err != nil {
+		return nil, provider.FromTransport(ctx, err, "calling the provider")
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		b, _ := io.ReadAll(resp.Body)
+		return nil, refused(resp.StatusCode, resp.Header, b)
+	}
+	s := newChatStream(provider.NewAnswer(provider.OpenAI, model, emit), resp.Header)
+	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "application/json" {
+		return s.whole(ctx, resp.Body)
+	}
+	return s.read(ctx, sse.NewReader(resp.Body))
+}
+
+// read takes chunks until [DONE], or until the end if a finish reason came
+// before it: not every server sends [DONE].
+func (s *chatStream) read(ctx context.Context, r *sse.Reader) (*provider.Result, error) {
+	for {
+		ev, err := r.Next()
+		if err != nil {
+			if s.finished() {
+				return s.result()
+			}
+			if errors.Is(err, io.EOF) {
+				return nil, s.truncated()
+			}
+			return nil, provider.FromTransport(ctx, err, "reading the answer")
+		}
+		if bytes.Equal(bytes.TrimSpace(ev.Data), []byte("[DONE]")) {
+			if s.finished() {
+				return s.result()
+			}
+			return nil, s.truncated()
+		}
+		if err := s.event(ev); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// maxWhole bounds an answer that a server sends whole, although asked for a
+// stream.
+const maxWhole = sse.MaxEvent
+
+func (s *chatStream) whole(ctx context.Context, body io.Reader) (*provider.Result, error) {
+	b, err := io.ReadAll(io.LimitReader(body, maxWhole))
+	if err != nil {
+		return nil, provider.FromTransport(ctx, err, "reading the answer")
+	}
+	if !json.Valid(b) {
+		return nil, s.truncated()
+	}
+	if err := s.event(sse.Event{Data: b}); err != nil {
+		return nil, err
+	}
+	if !s.finished() {
+		return nil, s.truncated()
+	}
+	return s.result()
+}

@@ -1,0 +1,202 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxErrorBody bounds what is read of an answer that is an error.
+const maxErrorBody = 64 << 10
+
+// DefaultTransport carries requests to providers. It asks for no compression:
+// a proxy that compresses an event stream holds it back until a block is full.
+func DefaultTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          128,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true,
+	}
+}
+
+// Credential says where a provider wants its key.
+type Credential struct {
+	Header string
+	Prefix string
+}
+
+// Client is the HTTP client of one provider at one address. The key is put in
+// here, on the way out, so that no SDK holds it and no error of theirs can
+// carry it. It goes to base's host alone: a redirect is an error, not followed.
+func (c Config) Client(base string, cred Credential) (*http.Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, Errorf(InvalidRequest, "baseURL %q is not an http or https URL", base)
+	}
+	if u.User != nil {
+		return nil, Errorf(InvalidRequest, "baseURL must not carry credentials")
+	}
+	rt := c.Base
+	if rt == nil {
+		rt = DefaultTransport()
+	}
+	return &http.Client{Transport: &transport{base: rt, origin: u, cred: cred, key: c.Key}}, nil
+}
+
+// Attempt runs one call under the idle watchdog and sees to it that no error
+// that leaves it shows the key.
+func (c Config) Attempt(ctx context.Context, call func(context.Context) (*Result, error)) (*Result, error) {
+	idle := c.IdleTimeout
+	if idle <= 0 {
+		idle = DefaultIdleTimeout
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := &watchdog{idle: idle, cancel: cancel}
+	defer w.disarm()
+
+	res, err := call(context.WithValue(ctx, watchdogKey{}, w))
+	var pe *Error
+	if errors.As(err, &pe) {
+		safe := *pe
+		safe.Message = c.Key.Redact(clip(strings.ToValidUTF8(pe.Message, "\uFFFD")))
+		safe.RequestID = c.Key.Redact(clip(strings.ToValidUTF8(pe.RequestID, "\uFFFD")))
+		return nil, &safe
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// maxMessage bounds an error's message: it ends in an object's status.
+const maxMessage = 2048
+
+func clip(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+}
+
+type transport struct {
+	base   http.RoundTripper
+	origin *url.URL
+	cred   Credential
+	key    *Key
+}
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != t.origin.Host || req.URL.Scheme != t.origin.Scheme {
+		return nil, Errorf(InvalidRequest, "refused to send the key to %s: the provider is at %s", req.URL.Host, t.origin.Host)
+	}
+	out := req.Clone(req.Context())
+	if t.key != nil && t.key.value != "" {
+		out.Header.Set(t.cred.Header, t.cred.Prefix+t.key.value)
+	} else {
+		out.Header.Del(t.cred.Header)
+	}
+	w := watchdogFrom(req.Context())
+	w.arm()
+	resp, err := t.base.RoundTrip(out)
+	w.disarm()
+	if err != nil {
+		return nil, err
+	}
+	// The response leads back to the request without the key.
+	resp.Request = req
+	resp.Body = &watchedBody{ReadCloser: resp.Body, w: w}
+	if err := checkResponse(resp); err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// checkResponse refuses what an SDK would take for an empty stream.
+func checkResponse(resp *http.Response) error {
+	switch {
+	case resp.StatusCode >= 400:
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxErrorBody), resp.Body}
+		return nil
+	case resp.StatusCode >= 300:
+		return &Error{Class: InvalidRequest, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
+			Message: fmt.Sprintf("the provider answered with a redirect, which is not followed: is baseURL right? Location: %q", resp.Header.Get("Location"))}
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return &Error{Class: Internal, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
+			Message: fmt.Sprintf("the provider answered with Content-Encoding %q, which was not asked for", enc)}
+	}
+	ct := resp.Header.Get("Content-Type")
+	media, _, err := mime.ParseMediaType(ct)
+	if ct != "" && (err != nil || (media != "text/event-stream" && media != "application/json")) {
+		return &Error{Class: Internal, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
+			Message: fmt.Sprintf("the provider answered with Content-Type %q where an event stream was asked for: is baseURL right?", ct)}
+	}
+	return nil
+}
+
+// watchdog ends an attempt whose provider is silent. It counts only while
+// somebody waits for the provider: a reader that holds the events back is no
+// fault of the provider's.
+type watchdog struct {
+	idle   time.Duration
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+type watchdogKey struct{}
+
+func watchdogFrom(ctx context.Context) *watchdog {
+	w, _ := ctx.Value(watchdogKey{}).(*watchdog)
+	return w
+}
+
+func (w *watchdog) arm() {
+	if w == nil {
+		return
+	}
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.idle, func() {
+			w.cancel(Errorf(Timeout, "the provider was silent for %s", w.idle))
+		})
+		return
+	}
+	w.timer.Reset(w.idle)
+}
+
+func (w *watchdog) disarm() {
+	if w != nil && w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	w *watchdog
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.w.arm()
+	defer b.w.disarm()
+	return b.ReadCloser.Read(p)
+}
