@@ -60,14 +60,11 @@ type JobSpec struct {
 }
 
 // Hash names the content of a spec: jobs of equal specs may stand in for each
-// other, others are replaced. environment is the launcher's Revision.
-func (s JobSpec) Hash(environment string) string {
+// other, others are replaced.
+func (s JobSpec) Hash() string {
 	// Struct fields marshal in the order of their declaration, and the spec
 	// has no maps but those of API types, which JSON sorts.
-	raw, err := json.Marshal(struct {
-		Spec        JobSpec
-		Environment string
-	}{s, environment})
+	raw, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("a job spec always marshals: %v", err))
 	}
@@ -79,8 +76,6 @@ func (s JobSpec) Hash(environment string) string {
 type Job struct {
 	Name string
 	Spec JobSpec
-	// Hash is that of the spec and the launcher's revision at launch.
-	Hash string
 	// Warm marks a job that is kept without work: it has no idle timeout.
 	Warm      bool
 	StartTime time.Time

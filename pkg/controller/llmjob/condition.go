@@ -52,7 +52,7 @@ func ready(generation int64, refusal *launcher.Refusal, h history, jobs []launch
 // another one failed.
 func works(h history, jobs []launcher.Job, holders map[string]int, now time.Time) bool {
 	for _, job := range jobs {
-		if job.Hash == h.hash && job.Live() && proven(job, holders, now) {
+		if job.Spec.Hash() == h.cause.hash && job.Live() && proven(job, holders, now) {
 			return true
 		}
 	}

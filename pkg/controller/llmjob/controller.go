@@ -31,10 +31,10 @@ const (
 // Launcher runs jobs. Its methods do not wait for jobs, only for the launch
 // itself; what becomes of them is seen in List, and Notify says when to look.
 type Launcher interface {
-	// Revision names the state of all that a job is made of besides its spec,
-	// as far as the launcher may know it: the version of the Secret, say. Jobs
-	// of another revision are replaced. A *launcher.Refusal says that no job
-	// of this spec can be launched.
+	// Revision names the state of what a job is made of besides its spec, as
+	// far as the launcher may know it: the version of the Secret, say. When it
+	// changes, what failed before is tried again at once. A *launcher.Refusal
+	// says that no job of this spec can be launched.
 	Revision(spec launcher.JobSpec) (string, error)
 	Launch(ctx context.Context, job launcher.Job) error
 	// List gives the jobs of a model, and the exited ones not yet forgotten.
@@ -176,19 +176,20 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		return 0, err
 	}
 	spec := c.jobSpec(model)
-	hash, refusal, err := c.hash(spec)
+	revision, refusal, err := c.revision(spec)
 	if err != nil {
 		return 0, err
 	}
 	now := c.clock.Now()
 	s := state{
-		model:  model,
-		hash:   hash,
-		demand: measure(waiting, c.conversationOf, now),
-		jobs:   c.launcher.List(name),
-		now:    now,
+		model:   model,
+		hash:    spec.Hash(),
+		refused: refusal != nil,
+		demand:  measure(waiting, c.conversationOf, now),
+		jobs:    c.launcher.List(name),
+		now:     now,
 	}
-	s.history = c.history(name).observe(hash, s.jobs, s.demand.holders, now)
+	s.history = c.history(name).observe(cause{s.hash, revision}, s.jobs, s.demand.holders, now)
 	c.setHistory(name, &s.history)
 
 	p := makePlan(s)
@@ -207,9 +208,8 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	return p.again.Sub(now), err
 }
 
-// hash names what jobs of the model are made of, "" where the launcher
-// refuses them.
-func (c *Controller) hash(spec launcher.JobSpec) (string, *launcher.Refusal, error) {
+// revision asks the launcher whether it would launch the spec.
+func (c *Controller) revision(spec launcher.JobSpec) (string, *launcher.Refusal, error) {
 	revision, err := c.launcher.Revision(spec)
 	var refusal *launcher.Refusal
 	switch {
@@ -218,7 +218,7 @@ func (c *Controller) hash(spec launcher.JobSpec) (string, *launcher.Refusal, err
 	case err != nil:
 		return "", nil, fmt.Errorf("model %s/%s: %w", spec.Namespace, spec.Model, err)
 	}
-	return spec.Hash(revision), nil, nil
+	return revision, nil, nil
 }
 
 // apply carries out the plan, launches first. A launch that fails is not an
@@ -230,7 +230,6 @@ func (c *Controller) apply(ctx context.Context, spec launcher.JobSpec, s state, 
 		job := launcher.Job{
 			Name: launcher.NewJobName(spec.Model),
 			Spec: spec,
-			Hash: s.hash,
 			Warm: i < p.launchWarm,
 		}
 		if err := c.launcher.Launch(ctx, job); err != nil {

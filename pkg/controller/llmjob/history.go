@@ -21,9 +21,9 @@ const (
 // history is what is remembered of a model's jobs: the failures since one of
 // them worked. It is a value; observe returns the next one.
 type history struct {
-	// hash of the jobs it is about. What jobs of another hash did proves
-	// nothing.
-	hash     string
+	// cause is the spec and the revision that the failures are about. What
+	// failed under another cause proves nothing.
+	cause    cause
 	failures int
 	// last failure, if failures > 0.
 	last launcher.Exit
@@ -31,16 +31,19 @@ type history struct {
 	counted map[string]bool
 }
 
+// cause is what may be at fault when a job fails.
+type cause struct{ hash, revision string }
+
 // observe takes in the jobs that are listed now.
-func (h history) observe(hash string, jobs []launcher.Job, holders map[string]int, now time.Time) history {
-	next := history{hash: hash, counted: map[string]bool{}}
-	if h.hash == hash {
+func (h history) observe(cause cause, jobs []launcher.Job, holders map[string]int, now time.Time) history {
+	next := history{cause: cause, counted: map[string]bool{}}
+	if h.cause == cause {
 		next.failures, next.last = h.failures, h.last
 	}
 	// worked is the newest start of a job that is known to work.
 	worked := time.Time{}
 	for _, job := range jobs {
-		if job.Hash != hash {
+		if job.Spec.Hash() != cause.hash {
 			continue
 		}
 		if job.Exit != nil && job.Exit.Failed() {

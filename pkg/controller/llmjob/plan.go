@@ -16,8 +16,10 @@ import (
 // state is all that the plan of one model is made from.
 type state struct {
 	model *tightbeamv1.TightbeamModel
-	// hash that jobs of the model have now. Empty: the launcher refuses it.
-	hash    string
+	// hash of the spec that jobs of the model have now.
+	hash string
+	// refused: the launcher launches none of them.
+	refused bool
 	demand  demand
 	jobs    []launcher.Job
 	history history
@@ -61,7 +63,7 @@ func makePlan(s state) plan {
 		case job.Exit != nil:
 			p.forget = append(p.forget, job.Name)
 		case job.Stopping:
-		case s.hash != "" && job.Hash != s.hash:
+		case !s.refused && job.Spec.Hash() != s.hash:
 			p.stop = append(p.stop, job.Name)
 		default:
 			live = append(live, job)
@@ -75,7 +77,7 @@ func makePlan(s state) plan {
 	// A model that the launcher refuses keeps the jobs it has: they run on
 	// what was right when they started, and turns would gain nothing by
 	// their end.
-	if s.hash != "" {
+	if !s.refused {
 		p.launchMissing(s, live, minimum, maximum)
 	}
 	p.wakeAt(s.now, s.demand.next)
