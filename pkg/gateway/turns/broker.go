@@ -1,0 +1,207 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/journal/messages"
+	"safebeam.dev/safebeam/pkg/storage/heads"
+)
+
+// Options of a Broker. All fields without a default are required.
+type Options struct {
+	Heads   *heads.Store
+	Log     *messages.Log
+	Journal journal.Journal
+
+	// Conversation and Model read an object as it is stored now; a NotFound
+	// API status if there is none.
+	Conversation func(ctx context.Context, namespace, name string) (*tightbeamv1.Conversation, error)
+	Model        func(ctx context.Context, namespace, name string) (*tightbeamv1.TightbeamModel, error)
+
+	// JobGrace is how long the job of a running turn may stay away before the
+	// turn goes on without it. Default 30 s.
+	JobGrace time.Duration
+	// FlushInterval and FlushBytes bound how long and how much of the events
+	// may be not durable. Default 50 ms, 32 KiB.
+	FlushInterval time.Duration
+	FlushBytes    int
+	// Clock for everything that waits. Default: the real one.
+	Clock clock.WithDelayedExecution
+	// Observer is told what happens, for metrics and status. Default: nobody.
+	Observer Observer
+}
+
+// Observer is told what happens to turns. Its methods may neither block nor call
+// the broker.
+type Observer interface {
+	// TurnEnded: the turn has its terminal phase, durably.
+	TurnEnded(turn *tightbeamv1.Turn)
+	// AttemptEnded: one attempt is over, successfully or not.
+	AttemptEnded(namespace string, attempt *tightbeamv1.TurnAttempt)
+	// ModelChanged: the numbers of Broker.ModelCounts are others now.
+	ModelChanged(namespace, model string)
+	// ConversationChanged: what the conversation's status tells is new.
+	ConversationChanged(namespace, name string)
+}
+
+// Broker runs turns. Make it with New, give it the turns' storage with Wrap,
+// and start it with Recover and Run.
+type Broker struct {
+	Options
+	clock   clock.WithDelayedExecution
+	journal journal.Journal
+	log     *messages.Log
+	store   store
+	flusher *flusher
+	logger  klog.Logger
+
+	// tasks are what goes on after its cause has returned: following up on
+	// ended turns, timers that fired. ctx ends them.
+	tasks  sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu            sync.Mutex
+	stopped       bool
+	turns         map[types.UID]*turn
+	conversations map[types.UID]*conversation
+	models        map[modelKey]*modelQueue
+}
+
+type modelKey struct{ namespace, model string }
+
+// New returns a broker that knows no turns yet.
+func New(o Options) *Broker {
+	if o.JobGrace == 0 {
+		o.JobGrace = 30 * time.Second
+	}
+	if o.FlushInterval == 0 {
+		o.FlushInterval = 50 * time.Millisecond
+	}
+	if o.FlushBytes == 0 {
+		o.FlushBytes = 32 << 10
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Broker{
+		Options: o, clock: o.Clock, journal: o.Journal, log: o.Log,
+		flusher: newFlusher(o.Journal, o.Clock, o.FlushInterval, o.FlushBytes),
+		logger:  klog.Background().WithName("turns"),
+		ctx:     ctx, cancel: cancel,
+		turns:         map[types.UID]*turn{},
+		conversations: map[types.UID]*conversation{},
+		models:        map[modelKey]*modelQueue{},
+	}
+}
+
+// Run makes events durable and timers fire until ctx ends, and returns when
+// everything that was begun has returned. Recover comes before it.
+func (b *Broker) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		b.stopped = true
+		for _, q := range b.models {
+			q.stop()
+		}
+		b.mu.Unlock()
+		b.cancel()
+	})
+	defer stop()
+	b.flusher.run(ctx)
+	b.tasks.Wait()
+	// What the flusher did not get to is still in the jobs' hands, but a
+	// clean stop need not make them send it again.
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer done()
+	b.flusher.flush(last)
+	return nil
+}
+
+// task runs f in a goroutine that Run waits for, unless the broker stops.
+func (b *Broker) task(f func(ctx context.Context)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return
+	}
+	b.tasks.Go(func() { f(b.ctx) })
+}
+
+// after runs f as a task once d has passed.
+func (b *Broker) after(d time.Duration, f func(ctx context.Context)) clock.Timer {
+	return b.clock.AfterFunc(max(d, 0), func() { b.task(f) })
+}
+
+// insist repeats a write until it succeeds, is pointless, or the broker stops.
+// The store fails for good or not at all, so this mostly waits for the
+// process to be restarted; what was not written is then repaired.
+func (b *Broker) insist(ctx context.Context, what string, write func(ctx context.Context) error) error {
+	delay := 100 * time.Millisecond
+	for {
+		err := write(ctx)
+		if err == nil || gone(err) || errors.Is(err, errEnded) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.logger.Error(err, "will try again", "what", what, "after", delay)
+		timer := b.clock.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C():
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+// find returns an unfinished turn, nil if it has ended or never was.
+func (b *Broker) find(uid types.UID) *turn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.turns[uid]
+}
+
+// Wrap returns the storage of turns with the broker in its path: inner stores
+// turns below prefix, which begins with a slash and has none at its end.
+// It must be called once, before Recover.
+func (b *Broker) Wrap(inner storage.Interface, prefix string) storage.Interface {
+	b.store = store{storage: inner, prefix: prefix}
+	return &turnStorage{Interface: inner, broker: b}
+}
+
+// Ready reports whether turns can be run.
+func (b *Broker) Ready() error {
+	if b.store.storage == nil {
+		return fmt.Errorf("the storage of turns is not attached")
+	}
+	return b.ctx.Err()
+}
+
+type nobody struct{}
+
+func (nobody) TurnEnded(*tightbeamv1.Turn)                   {}
+func (nobody) AttemptEnded(string, *tightbeamv1.TurnAttempt) {}
+func (nobody) ModelChanged(string, string)                   {}
+func (nobody) ConversationChanged(string, string)            {}

@@ -1,0 +1,188 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
+)
+
+// MessageToProto turns a message of the API into one of the wire.
+func MessageToProto(m *tightbeamv1.Message) *pb.Message {
+	out := &pb.Message{Role: string(m.Role)}
+	for i := range m.Content {
+		out.Content = append(out.Content, blockToProto(&m.Content[i]))
+	}
+	for _, call := range m.ToolCalls {
+		out.ToolCalls = append(out.ToolCalls, &pb.ToolCall{Id: call.ID, Name: call.Name, InputJson: rawJSON(call.Input)})
+	}
+	if m.ToolCallID != "" {
+		out.ToolCallId = &m.ToolCallID
+	}
+	if m.IsError {
+		out.IsError = ptr.To(true)
+	}
+	if m.Agent != "" {
+		out.Agent = &m.Agent
+	}
+	return out
+}
+
+func blockToProto(b *tightbeamv1.ContentBlock) *pb.ContentBlock {
+	switch {
+	case b.Image != nil:
+		return &pb.ContentBlock{Block: &pb.ContentBlock_Image{Image: &pb.ImageBlock{MediaType: b.Image.MediaType, Data: b.Image.Data}}}
+	case b.Thinking != nil:
+		return &pb.ContentBlock{Block: &pb.ContentBlock_Thinking{Thinking: &pb.ThinkingBlock{Text: *b.Thinking}}}
+	case b.Native != nil:
+		return &pb.ContentBlock{Block: &pb.ContentBlock_Native{Native: &pb.NativeBlock{Provider: string(b.Native.Provider), Model: b.Native.Model, Data: b.Native.Data}}}
+	default:
+		return &pb.ContentBlock{Block: &pb.ContentBlock_Text{Text: &pb.TextBlock{Text: ptr.Deref(b.Text, "")}}}
+	}
+}
+
+// MessageFromProto turns a message of the wire into one of the API. Whether it
+// makes sense is for validation; only JSON that is none is refused here, since
+// the API could not carry it.
+func MessageFromProto(m *pb.Message) (tightbeamv1.Message, error) {
+	out := tightbeamv1.Message{
+		Role: tightbeamv1.Role(m.GetRole()), ToolCallID: m.GetToolCallId(), IsError: m.GetIsError(), Agent: m.GetAgent(),
+	}
+	out.Content = contentFromProto(m.GetContent())
+	calls, err := toolCallsFromProto(m.GetToolCalls())
+	out.ToolCalls = calls
+	return out, err
+}
+
+func contentFromProto(in []*pb.ContentBlock) []tightbeamv1.ContentBlock {
+	var out []tightbeamv1.ContentBlock
+	for _, block := range in {
+		switch b := block.GetBlock().(type) {
+		case *pb.ContentBlock_Text:
+			out = append(out, tightbeamv1.ContentBlock{Text: ptr.To(b.Text.GetText())})
+		case *pb.ContentBlock_Image:
+			out = append(out, tightbeamv1.ContentBlock{Image: &tightbeamv1.ImageBlock{MediaType: b.Image.GetMediaType(), Data: b.Image.GetData()}})
+		case *pb.ContentBlock_Thinking:
+			out = append(out, tightbeamv1.ContentBlock{Thinking: ptr.To(b.Thinking.GetText())})
+		case *pb.ContentBlock_Native:
+			out = append(out, tightbeamv1.ContentBlock{Native: &tightbeamv1.NativeBlock{
+				Provider: tightbeamv1.Provider(b.Native.GetProvider()), Model: b.Native.GetModel(), Data: b.Native.GetData(),
+			}})
+		}
+	}
+	return out
+}
+
+func toolCallsFromProto(in []*pb.ToolCall) ([]tightbeamv1.ToolCall, error) {
+	var out []tightbeamv1.ToolCall
+	for _, call := range in {
+		input, err := RawFromJSON(call.GetInputJson(), true)
+		if err != nil {
+			return nil, fmt.Errorf("the input of tool call %q (%s): %w", call.GetId(), call.GetName(), err)
+		}
+		out = append(out, tightbeamv1.ToolCall{ID: call.GetId(), Name: call.GetName(), Input: input})
+	}
+	return out, nil
+}
+
+// RawFromJSON returns a JSON object that came as a string. An empty string is
+// none, or, with emptyObject, {}.
+func RawFromJSON(text string, emptyObject bool) (*runtime.RawExtension, error) {
+	if text == "" {
+		if !emptyObject {
+			return nil, nil
+		}
+		text = "{}"
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
+		return nil, fmt.Errorf("must be a JSON object: %.60q", text)
+	}
+	return &runtime.RawExtension{Raw: []byte(text)}, nil
+}
+
+func usageFromProto(u *pb.Usage) *tightbeamv1.Usage {
+	if u == nil {
+		return nil
+	}
+	return &tightbeamv1.Usage{
+		InputTokens: u.GetInputTokens(), OutputTokens: u.GetOutputTokens(),
+		CacheReadTokens: u.GetCacheReadTokens(), CacheWriteTokens: u.GetCacheWriteTokens(),
+	}
+}
+
+func usageToProto(u *tightbeamv1.Usage) *pb.Usage {
+	if u == nil {
+		return nil
+	}
+	return &pb.Usage{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens,
+		CacheReadTokens: u.CacheReadTokens, CacheWriteTokens: u.CacheWriteTokens,
+	}
+}
+
+var stopReasons = map[pb.StopReason]tightbeamv1.StopReason{
+	pb.StopReason_STOP_REASON_END_TURN:         tightbeamv1.StopEndTurn,
+	pb.StopReason_STOP_REASON_TOOL_USE:         tightbeamv1.StopToolUse,
+	pb.StopReason_STOP_REASON_MAX_TOKENS:       tightbeamv1.StopMaxTokens,
+	pb.StopReason_STOP_REASON_STOP_SEQUENCE:    tightbeamv1.StopStopSequence,
+	pb.StopReason_STOP_REASON_REFUSAL:          tightbeamv1.StopRefusal,
+	pb.StopReason_STOP_REASON_CONTEXT_EXCEEDED: tightbeamv1.StopContextExceeded,
+	pb.StopReason_STOP_REASON_PAUSED:           tightbeamv1.StopPaused,
+	pb.StopReason_STOP_REASON_CONTENT_FILTER:   tightbeamv1.StopContentFilter,
+	pb.StopReason_STOP_REASON_OTHER:            tightbeamv1.StopOther,
+}
+
+var errorClasses = map[pb.ErrorClass]tightbeamv1.ErrorClass{
+	pb.ErrorClass_ERROR_CLASS_OVERLOADED:       tightbeamv1.ErrorOverloaded,
+	pb.ErrorClass_ERROR_CLASS_RATE_LIMITED:     tightbeamv1.ErrorRateLimited,
+	pb.ErrorClass_ERROR_CLASS_QUOTA_EXHAUSTED:  tightbeamv1.ErrorQuotaExhausted,
+	pb.ErrorClass_ERROR_CLASS_AUTH:             tightbeamv1.ErrorAuth,
+	pb.ErrorClass_ERROR_CLASS_INVALID_REQUEST:  tightbeamv1.ErrorInvalidRequest,
+	pb.ErrorClass_ERROR_CLASS_CONTEXT_TOO_LONG: tightbeamv1.ErrorContextTooLong,
+	pb.ErrorClass_ERROR_CLASS_TIMEOUT:          tightbeamv1.ErrorTimeout,
+	pb.ErrorClass_ERROR_CLASS_TRUNCATED:        tightbeamv1.ErrorTruncated,
+	pb.ErrorClass_ERROR_CLASS_NETWORK:          tightbeamv1.ErrorNetwork,
+	pb.ErrorClass_ERROR_CLASS_INTERNAL:         tightbeamv1.ErrorInternal,
+}
+
+// stopReasonFromProto maps what no entry knows to Other: a job newer than the
+// server may have learnt a reason.
+func stopReasonFromProto(r pb.StopReason) tightbeamv1.StopReason {
+	if reason, ok := stopReasons[r]; ok {
+		return reason
+	}
+	return tightbeamv1.StopOther
+}
+
+func stopReasonToProto(r tightbeamv1.StopReason) pb.StopReason {
+	for wire, reason := range stopReasons {
+		if reason == r {
+			return wire
+		}
+	}
+	return pb.StopReason_STOP_REASON_OTHER
+}
+
+func errorClassFromProto(c pb.ErrorClass) tightbeamv1.ErrorClass {
+	if class, ok := errorClasses[c]; ok {
+		return class
+	}
+	return tightbeamv1.ErrorInternal
+}
+
+func errorClassToProto(c tightbeamv1.ErrorClass) pb.ErrorClass {
+	for wire, class := range errorClasses {
+		if class == c {
+			return wire
+		}
+	}
+	return pb.ErrorClass_ERROR_CLASS_INTERNAL
+}

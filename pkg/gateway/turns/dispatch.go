@@ -1,0 +1,343 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
+)
+
+// ErrStopped is what a waiting job is told when the server stops.
+var ErrStopped = errors.New("the server is stopping")
+
+// modelQueue matches turns that may run on a model with the jobs that wait for
+// one. Guarded by Broker.mu.
+type modelQueue struct {
+	ready   list.List // of *turn
+	waiters list.List // of chan *turn, buffered by one
+	running int
+	jobs    map[string]int // calls and streams of each connected job
+}
+
+func (q *modelQueue) stop() {
+	for e := q.waiters.Front(); e != nil; e = e.Next() {
+		close(e.Value.(chan *turn))
+	}
+	q.waiters.Init()
+}
+
+func (b *Broker) queue(key modelKey) *modelQueue {
+	q := b.models[key]
+	if q == nil {
+		q = &modelQueue{jobs: map[string]int{}}
+		b.models[key] = q
+	}
+	return q
+}
+
+func (b *Broker) forgetQueue(key modelKey, q *modelQueue) {
+	if q.ready.Len() == 0 && q.waiters.Len() == 0 && q.running == 0 && len(q.jobs) == 0 {
+		delete(b.models, key)
+	}
+}
+
+// dispatch makes the first turn of a conversation ready if it waits. The
+// caller holds Broker.mu.
+func (b *Broker) dispatch(c *conversation) {
+	if len(c.queue) == 0 || c.queue[0].turn == nil {
+		return
+	}
+	t := c.queue[0].turn
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != waiting {
+		return
+	}
+	if until := t.object.Status.NotBefore; until != nil {
+		if wait := until.Sub(b.clock.Now()); wait > 0 {
+			stopTimer(t.retry)
+			t.retry = b.after(wait, func(context.Context) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.dispatch(c)
+			})
+			return
+		}
+	}
+	t.state = ready
+	b.offer(t, false)
+}
+
+// offer gives a ready turn to a job that waits, or queues it. The caller holds
+// Broker.mu and t.mu.
+func (b *Broker) offer(t *turn, first bool) {
+	key := modelKey{t.namespace, t.object.Status.Model}
+	q := b.queue(key)
+	if e := q.waiters.Front(); e != nil {
+		q.waiters.Remove(e).(chan *turn) <- t
+		return
+	}
+	if first {
+		q.ready.PushFront(t)
+	} else {
+		q.ready.PushBack(t)
+	}
+	b.Observer.ModelChanged(key.namespace, key.model)
+}
+
+// take returns the next turn of a model, waiting until ctx ends.
+func (b *Broker) take(ctx context.Context, key modelKey) (*turn, error) {
+	b.mu.Lock()
+	if b.stopped {
+		b.mu.Unlock()
+		return nil, ErrStopped
+	}
+	q := b.queue(key)
+	if e := q.ready.Front(); e != nil {
+		t := q.ready.Remove(e).(*turn)
+		b.mu.Unlock()
+		return t, nil
+	}
+	handed := make(chan *turn, 1)
+	waiter := q.waiters.PushBack(handed)
+	b.mu.Unlock()
+
+	select {
+	case t, ok := <-handed:
+		if !ok {
+			return nil, ErrStopped
+		}
+		return t, nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case t, ok := <-handed:
+		if ok {
+			t.mu.Lock()
+			b.offer(t, true)
+			t.mu.Unlock()
+		}
+	default:
+		q.waiters.Remove(waiter)
+		b.forgetQueue(key, q)
+	}
+	return nil, ctx.Err()
+}
+
+// withdraw takes a turn out of the ready queue of its model. The caller holds
+// Broker.mu.
+func (b *Broker) withdraw(t *turn, model string) {
+	key := modelKey{t.namespace, model}
+	q := b.models[key]
+	if q == nil {
+		return
+	}
+	for e := q.ready.Front(); e != nil; e = e.Next() {
+		if e.Value.(*turn) == t {
+			q.ready.Remove(e)
+			b.forgetQueue(key, q)
+			return
+		}
+	}
+}
+
+// GetTurn waits for a turn of the model and assigns it to the job. It fails
+// with ErrStopped, with ctx's error when none came in time, or with the
+// store's.
+func (b *Broker) GetTurn(ctx context.Context, namespace, model, job string) (*pb.TurnAssignment, error) {
+	key := modelKey{namespace, model}
+	b.connect(key, job, 1)
+	defer b.connect(key, job, -1)
+	for {
+		t, err := b.take(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		assignment, err := t.assign(ctx, job)
+		if err == nil {
+			return assignment, nil
+		}
+		if !errors.Is(err, errEnded) {
+			return nil, err
+		}
+	}
+}
+
+// connect counts the calls and streams of a job.
+func (b *Broker) connect(key modelKey, job string, by int) {
+	b.mu.Lock()
+	q := b.queue(key)
+	before := len(q.jobs)
+	if q.jobs[job] += by; q.jobs[job] <= 0 {
+		delete(q.jobs, job)
+	}
+	changed := len(q.jobs) != before
+	b.forgetQueue(key, q)
+	b.mu.Unlock()
+	if changed {
+		b.Observer.ModelChanged(key.namespace, key.model)
+	}
+}
+
+// ModelCounts are the numbers of a model's status.
+type ModelCounts struct{ Jobs, Queued, Running int32 }
+
+// ModelCounts returns the numbers of a model's status as they are now.
+func (b *Broker) ModelCounts(namespace, model string) ModelCounts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.models[modelKey{namespace, model}]
+	if q == nil {
+		return ModelCounts{}
+	}
+	return ModelCounts{Jobs: int32(len(q.jobs)), Queued: int32(q.ready.Len()), Running: int32(q.running)}
+}
+
+func (b *Broker) countRunning(namespace, model string, by int) {
+	key := modelKey{namespace, model}
+	b.mu.Lock()
+	q := b.queue(key)
+	q.running += by
+	b.forgetQueue(key, q)
+	b.mu.Unlock()
+	b.Observer.ModelChanged(namespace, model)
+}
+
+// assign makes the turn Running on the job: the write that gives it the lease.
+// errEnded: there is nothing left to assign.
+func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, error) {
+	b := t.broker
+	t.op.lock()
+	defer t.op.unlock()
+	t.mu.Lock()
+	if t.state != ready {
+		t.mu.Unlock()
+		return nil, errEnded
+	}
+	object := t.object
+	t.mu.Unlock()
+
+	// Whoever waits may go away, but what is written is written.
+	write := context.WithoutCancel(ctx)
+	conversation, err := b.Conversation(write, t.namespace, object.Spec.Conversation)
+	if err != nil {
+		return nil, t.putBack(fmt.Errorf("conversation of turn %s: %w", t, err))
+	}
+	model, err := b.Model(write, t.namespace, object.Status.Model)
+	if err != nil {
+		return nil, t.putBack(fmt.Errorf("model of turn %s: %w", t, err))
+	}
+	log, err := b.log.History(write, t.conversation.uid)
+	if err != nil {
+		return nil, t.putBack(err)
+	}
+	number := int32(len(object.Status.Attempts) + 1)
+	out := assignment(object, conversation, model, log, number, t.deadlineTime())
+
+	base, err := t.serverNumber(write)
+	if err != nil {
+		return nil, t.putBack(err)
+	}
+	// Everything numbered below base is ordered before the status, so that
+	// recovery finds base again: it is the first number after it.
+	if records, _ := t.unsaved(write); len(records) > 0 {
+		b.journal.Stage(write, records...)
+	}
+	t.stageReservation(write, base+reserveBlock)
+	begun := t.now()
+	updated, err := b.store.update(write, object, func(s *tightbeamv1.TurnStatus) {
+		s.Phase = tightbeamv1.TurnRunning
+		s.NotBefore = nil
+		s.SystemSHA256 = systemSHA256(out.System)
+		s.Attempts = append(s.Attempts, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
+		if s.StartTime == nil {
+			s.StartTime = &begun
+			s.Timings = &tightbeamv1.TurnTimings{QueuedMilliseconds: t.sinceAccepted(begun)}
+		}
+	})
+	switch {
+	case gone(err):
+		b.task(func(ctx context.Context) { t.vanished(ctx) })
+		return nil, errEnded
+	case errors.Is(err, errEnded):
+		return nil, errEnded
+	case err != nil:
+		return nil, t.putBack(fmt.Errorf("assigning turn %s: %w", t, err))
+	}
+
+	t.mu.Lock()
+	t.object, t.state = updated, running
+	t.attempt = attempt{number: number, model: model.Name, job: job, base: base, over: make(chan struct{})}
+	t.mu.Unlock()
+	b.countRunning(t.namespace, model.Name, 1)
+	t.publish(startedEvent(base, number, &updated.Status.Attempts[number-1]))
+	b.Observer.ConversationChanged(t.namespace, object.Spec.Conversation)
+	grace := b.JobGrace
+	if ctx.Err() != nil {
+		grace = 0
+	}
+	t.awaitJob(number, grace)
+	return out, nil
+}
+
+// startedEvent depends on nothing but the attempt, so that a crash before it
+// was durable changes nothing about it.
+func startedEvent(base int64, number int32, a *tightbeamv1.TurnAttempt) *tightbeamv1.TurnEvent {
+	return &tightbeamv1.TurnEvent{Number: base, Time: a.StartTime, Type: tightbeamv1.TurnEventStarted, Attempt: number, Model: a.Model}
+}
+
+// putBack returns a turn that could not be assigned to the head of its queue
+// after a moment, and returns err.
+func (t *turn) putBack(err error) error {
+	b := t.broker
+	b.after(time.Second, func(context.Context) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.state == ready {
+			b.offer(t, true)
+		}
+	})
+	return err
+}
+
+// awaitJob gives the attempt's job a time to come (back).
+func (t *turn) awaitJob(number int32, grace time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != running || t.attempt.number != number || t.attempt.stream != nil {
+		return
+	}
+	stopTimer(t.lease)
+	t.lease = t.broker.after(grace, func(ctx context.Context) {
+		t.fail(ctx, number, failure{
+			class:           tightbeamv1.ErrorJobLost,
+			message:         fmt.Sprintf("job %s went away and did not come back within %s", t.jobName(), t.broker.JobGrace),
+			unlessConnected: true,
+		})
+	})
+}
+
+func (t *turn) jobName() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.attempt.job
+}
+
+// sinceAccepted is in milliseconds, cut at 0: after a restart the time of
+// acceptance is known to the second only.
+func (t *turn) sinceAccepted(at metav1.MicroTime) int64 {
+	return max(at.Sub(t.accepted).Milliseconds(), 0)
+}

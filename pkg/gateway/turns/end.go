@@ -1,0 +1,440 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/storage/heads"
+	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
+)
+
+// failure is why an attempt, or the turn without one, failed.
+type failure struct {
+	// number of the event, where it came as a job's chunk; else 0.
+	number     int64
+	class      tightbeamv1.ErrorClass
+	message    string
+	requestID  string
+	retryAfter time.Duration
+	// published: its AttemptFailed event is durable already, from before a
+	// crash.
+	published bool
+	// unlessConnected: the failure is moot if the job is back.
+	unlessConnected bool
+}
+
+// outcome is the terminal status of a turn.
+type outcome struct {
+	phase  tightbeamv1.TurnPhase
+	reason string // of the condition
+	text   string // of the condition
+	number int64  // of the event where it came as a job's chunk, else 0
+
+	attemptError  *tightbeamv1.TurnError
+	err           *tightbeamv1.TurnError
+	stopReason    tightbeamv1.StopReason
+	rawStopReason string
+	message       *tightbeamv1.Message
+	usage         *tightbeamv1.Usage // of the running attempt
+}
+
+// complete ends the turn with the job's answer.
+func (t *turn) complete(ctx context.Context, number int32, event int64, c *pb.TurnComplete) error {
+	calls, err := toolCallsFromProto(c.GetToolCalls())
+	if err != nil {
+		return t.fail(ctx, number, failure{number: event, class: tightbeamv1.ErrorInternal, message: err.Error(), requestID: c.GetRequestId()})
+	}
+	t.op.lock()
+	defer t.op.unlock()
+	t.mu.Lock()
+	if t.state != running || t.attempt.number != number {
+		t.mu.Unlock()
+		return ErrFenced
+	}
+	object := t.object
+	t.mu.Unlock()
+	usage := usageFromProto(c.GetUsage())
+	return t.end(ctx, outcome{
+		phase: tightbeamv1.TurnSucceeded, reason: reasonSucceeded, number: event,
+		stopReason: stopReasonFromProto(c.GetStopReason()), rawStopReason: c.GetRawStopReason(),
+		message: &tightbeamv1.Message{
+			Role: tightbeamv1.RoleAssistant, Content: contentFromProto(c.GetContent()), ToolCalls: calls, Agent: object.Spec.Agent,
+		},
+		usage: usage,
+	})
+}
+
+// fail ends an attempt with a failure, and the turn too unless another attempt
+// follows.
+func (t *turn) fail(ctx context.Context, number int32, f failure) error {
+	b := t.broker
+	t.op.lock()
+	defer t.op.unlock()
+	t.mu.Lock()
+	if t.state != running || t.attempt.number != number || (f.unlessConnected && t.attempt.stream != nil) {
+		t.mu.Unlock()
+		return ErrFenced
+	}
+	object, a := t.object, t.attempt
+	t.mu.Unlock()
+
+	turnError := &tightbeamv1.TurnError{Class: f.class, Message: f.message, RequestID: f.requestID}
+	attempts := append([]tightbeamv1.TurnAttempt(nil), object.Status.Attempts...)
+	attempts[len(attempts)-1].Error = turnError
+	primary := b.modelOrNil(ctx, t.namespace, attempts[0].Model)
+	follows := afterFailure(f.class, f.retryAfter, a.visible, attempts, b.modelOrNil(ctx, t.namespace, a.model), primary)
+	end := t.deadlineTime()
+	if follows.model != "" && b.clock.Now().Add(follows.delay).After(end) {
+		turnError.Message += fmt.Sprintf(" (the next attempt, in %s, would be past deadlineSeconds)", follows.delay)
+		follows = next{}
+	}
+	if follows.model == "" {
+		class := f.class
+		if class == tightbeamv1.ErrorJobLost && a.visible {
+			// To the reader it is an answer that broke off.
+			turnError = &tightbeamv1.TurnError{Class: tightbeamv1.ErrorTruncated, Message: f.message, RequestID: f.requestID}
+		}
+		return t.end(ctx, outcome{
+			phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: turnError.Message,
+			number: f.number, attemptError: &tightbeamv1.TurnError{Class: class, Message: f.message, RequestID: f.requestID}, err: turnError,
+		})
+	}
+	return t.again(ctx, f, turnError, follows)
+}
+
+// again puts the turn back into the queue of a model. The caller holds op.
+func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.TurnError, follows next) error {
+	b := t.broker
+	write := context.WithoutCancel(ctx)
+	object, a, _ := t.freeze()
+	if !f.published {
+		event := f.number
+		var err error
+		if event == 0 {
+			event, err = t.serverNumber(write)
+		} else {
+			err = t.reserve(write, event)
+		}
+		if err != nil {
+			return err
+		}
+		t.publish(&tightbeamv1.TurnEvent{Number: event, Type: tightbeamv1.TurnEventAttemptFailed, Attempt: a.number, Error: turnError, WillRetry: ptr.To(true)})
+	}
+	if records, _ := t.unsaved(write); len(records) > 0 {
+		b.journal.Stage(write, records...)
+	}
+	now := t.now()
+	var notBefore *metav1.MicroTime
+	if follows.delay > 0 {
+		notBefore = ptr.To(metav1.NewMicroTime(now.Add(follows.delay)))
+	}
+	var updated *tightbeamv1.Turn
+	err := b.insist(b.ctx, "requeueing turn "+t.String(), func(ctx context.Context) (err error) {
+		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
+			s.Phase, s.Model, s.NotBefore = tightbeamv1.TurnQueued, follows.model, notBefore
+			endAttempt(s, a, now, turnError, a.usage)
+		})
+		return err
+	})
+	if gone(err) {
+		b.task(func(ctx context.Context) { t.vanished(ctx) })
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	t.mu.Lock()
+	t.object, t.state = updated, waiting
+	close(t.attempt.over)
+	t.attempt.stream = nil
+	stopTimer(t.lease)
+	t.mu.Unlock()
+	b.dispatch(t.conversation)
+	b.mu.Unlock()
+	b.countRunning(t.namespace, a.model, -1)
+	b.Observer.AttemptEnded(t.namespace, &updated.Status.Attempts[len(updated.Status.Attempts)-1])
+	return nil
+}
+
+// expire ends the turn at its deadline.
+func (t *turn) expire(ctx context.Context) {
+	t.op.lock()
+	defer t.op.unlock()
+	t.mu.Lock()
+	object := t.object
+	over := t.state == ended
+	t.mu.Unlock()
+	if over {
+		return
+	}
+	message := t.broker.whyLate(ctx, object)
+	turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorDeadlineExceeded, Message: message}
+	if err := t.end(ctx, outcome{
+		phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: message, attemptError: turnError, err: turnError,
+	}); err != nil {
+		t.broker.logger.Error(err, "cannot end a turn at its deadline", "turn", t.String())
+	}
+}
+
+// whyLate says what kept a turn from ending in time: most of all the reason
+// that its model's jobs do not run.
+func (b *Broker) whyLate(ctx context.Context, object *tightbeamv1.Turn) string {
+	late := fmt.Sprintf("deadlineSeconds (%d) ran out", ptr.Deref(object.Spec.DeadlineSeconds, 600))
+	if object.Status.Phase == tightbeamv1.TurnRunning {
+		return late + " while the model was answering"
+	}
+	model := b.modelOrNil(ctx, object.Namespace, object.Status.Model)
+	if model == nil {
+		return fmt.Sprintf("%s: model %q does not exist", late, object.Status.Model)
+	}
+	if c := meta.FindStatusCondition(model.Status.Conditions, "Ready"); c != nil && c.Status == metav1.ConditionFalse {
+		return fmt.Sprintf("%s: model %q is not ready: %s: %s", late, model.Name, c.Reason, c.Message)
+	}
+	if n := len(object.Status.Attempts); n > 0 && object.Status.Attempts[n-1].Error != nil {
+		e := object.Status.Attempts[n-1].Error
+		return fmt.Sprintf("%s; the last attempt failed: %s: %s", late, e.Class, e.Message)
+	}
+	return late + " while the turn was waiting for its conversation or for a job"
+}
+
+func (b *Broker) modelOrNil(ctx context.Context, namespace, name string) *tightbeamv1.TightbeamModel {
+	model, err := b.Model(context.WithoutCancel(ctx), namespace, name)
+	if err != nil {
+		return nil
+	}
+	return model
+}
+
+// Cancel ends a turn on somebody's wish, and returns it as it then is. A turn
+// that has ended stays as it is.
+func (b *Broker) Cancel(ctx context.Context, object *tightbeamv1.Turn, why string) (*tightbeamv1.Turn, error) {
+	if t := b.find(object.UID); t != nil {
+		if err := t.stop(ctx, reasonCancelled, why); err != nil {
+			return nil, err
+		}
+		return t.current(), nil
+	}
+	current, err := b.store.get(ctx, object.Namespace, object.Name)
+	if err != nil || current == nil {
+		return object, err
+	}
+	return current, nil
+}
+
+func (t *turn) stop(ctx context.Context, reason, why string) error {
+	t.op.lock()
+	defer t.op.unlock()
+	t.mu.Lock()
+	over := t.state == ended
+	t.mu.Unlock()
+	if over {
+		return nil
+	}
+	return t.end(ctx, outcome{
+		phase: tightbeamv1.TurnCancelled, reason: reason, text: why,
+	})
+}
+
+// end writes the terminal status, the turn's commit point, and publishes it.
+// The caller holds op. What follows from it goes on by itself.
+func (t *turn) end(ctx context.Context, o outcome) error {
+	b := t.broker
+	write := context.WithoutCancel(ctx)
+	object, a, was := t.freeze()
+
+	number, err := o.number, error(nil)
+	if number == 0 {
+		number, err = t.serverNumber(write)
+	} else {
+		err = t.reserve(write, number)
+	}
+	if err != nil {
+		return err
+	}
+	if records, _ := t.unsaved(write); len(records) > 0 {
+		b.journal.Stage(write, records...)
+	}
+	now := t.now()
+	var updated *tightbeamv1.Turn
+	err = b.insist(b.ctx, "ending turn "+t.String(), func(ctx context.Context) (err error) {
+		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
+			if was == running {
+				usage := o.usage
+				if usage == nil {
+					usage = a.usage
+				}
+				endAttempt(s, a, now, o.attemptError, usage)
+			}
+			finish(s, o, number, now)
+			if s.Timings == nil {
+				s.Timings = &tightbeamv1.TurnTimings{}
+			}
+			s.Timings.TotalMilliseconds = t.sinceAccepted(now)
+			if a.firstToken != nil && was == running {
+				s.Timings.FirstTokenMilliseconds = t.sinceAccepted(*a.firstToken)
+			}
+		})
+		return err
+	})
+	if gone(err) {
+		b.task(func(ctx context.Context) { t.vanished(ctx) })
+		return nil
+	}
+	if errors.Is(err, errEnded) {
+		// Somebody else's write; take it as it is.
+		updated, err = b.store.get(b.ctx, t.namespace, t.name)
+		if err == nil && updated == nil {
+			b.task(func(ctx context.Context) { t.vanished(ctx) })
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.leave(updated, was, a)
+	t.hub.end(terminalEvent(updated))
+	b.Observer.TurnEnded(updated)
+	if was == running {
+		b.Observer.AttemptEnded(t.namespace, &updated.Status.Attempts[len(updated.Status.Attempts)-1])
+	}
+	partial := a.blocks.content()
+	b.task(func(ctx context.Context) { t.followUp(ctx, updated, partial) })
+	return nil
+}
+
+// leave takes the turn out of whatever it waits in or runs on.
+func (t *turn) leave(object *tightbeamv1.Turn, was state, a attempt) {
+	b := t.broker
+	b.mu.Lock()
+	t.mu.Lock()
+	model := t.object.Status.Model
+	t.object, t.state = object, ended
+	stopTimer(t.deadline)
+	stopTimer(t.lease)
+	stopTimer(t.retry)
+	if was == running {
+		close(t.attempt.over)
+		t.attempt.stream = nil
+	}
+	t.mu.Unlock()
+	if was == ready {
+		b.withdraw(t, model)
+	}
+	b.mu.Unlock()
+	if was == running {
+		b.countRunning(t.namespace, a.model, -1)
+	} else if was == ready {
+		b.Observer.ModelChanged(t.namespace, model)
+	}
+}
+
+func endAttempt(s *tightbeamv1.TurnStatus, a attempt, now metav1.MicroTime, err *tightbeamv1.TurnError, usage *tightbeamv1.Usage) {
+	if len(s.Attempts) == 0 {
+		return
+	}
+	last := &s.Attempts[len(s.Attempts)-1]
+	last.FirstTokenTime, last.EndTime, last.Error, last.Usage = a.firstToken, &now, err, usage
+	if usage != nil {
+		if s.Usage == nil {
+			s.Usage = &tightbeamv1.Usage{}
+		}
+		s.Usage.InputTokens += usage.InputTokens
+		s.Usage.OutputTokens += usage.OutputTokens
+		s.Usage.CacheReadTokens += usage.CacheReadTokens
+		s.Usage.CacheWriteTokens += usage.CacheWriteTokens
+	}
+}
+
+func finish(s *tightbeamv1.TurnStatus, o outcome, number int64, now metav1.MicroTime) {
+	s.Phase, s.NotBefore, s.LastEvent, s.CompletionTime = o.phase, nil, number, &now
+	s.StopReason, s.ProviderStopReason, s.Message, s.Error = o.stopReason, o.rawStopReason, o.message, o.err
+	condition := conditionFailed
+	if o.phase == tightbeamv1.TurnSucceeded {
+		condition = conditionComplete
+	}
+	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+		Type: condition, Status: metav1.ConditionTrue, Reason: o.reason, Message: o.text,
+		LastTransitionTime: metav1.NewTime(now.Time),
+	})
+}
+
+// followUp does what follows from a terminal status: the answer enters the
+// log, then the head lets the next turn go. It is done again after a crash,
+// until the head no longer has the turn's claim.
+func (t *turn) followUp(ctx context.Context, object *tightbeamv1.Turn, partial []tightbeamv1.ContentBlock) {
+	b := t.broker
+	err := b.insist(ctx, "following up on turn "+t.String(), func(ctx context.Context) error {
+		if err := b.appendAnswer(ctx, t, object, partial); err != nil {
+			return err
+		}
+		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, &heads.Outcome{
+			Time: metav1.NewTime(ptr.Deref(object.Status.CompletionTime, t.now()).Time), Usage: object.Status.Usage,
+		})
+		return err
+	})
+	if err != nil && !gone(err) {
+		return // stopping; recovery follows up
+	}
+	b.released(t.conversation, t.uid)
+}
+
+// appendAnswer stages what the turn adds to the logs of its conversation,
+// ordered before the release of its claim.
+func (b *Broker) appendAnswer(ctx context.Context, t *turn, object *tightbeamv1.Turn, partial []tightbeamv1.ContentBlock) error {
+	if _, err := b.log.Stage(ctx, t.conversation.uid, object, entries(object, partial)); err != nil {
+		return err
+	}
+	if object.Spec.Agent != tightbeamv1.RouterAgent || object.Status.Phase != tightbeamv1.TurnSucceeded || object.Status.Message == nil {
+		return nil
+	}
+	entry := logEntry(object.Status.Message, ptr.Deref(object.Status.CompletionTime, t.now()))
+	entry.SystemSHA256 = object.Status.SystemSHA256
+	entry.Model = object.Status.Attempts[len(object.Status.Attempts)-1].Model
+	_, err := b.log.StageRouter(ctx, t.conversation.uid, object, entry)
+	return err
+}
+
+// vanished cleans up after a turn whose object was deleted: its claim goes,
+// its events go, what it put into the log stays.
+func (t *turn) vanished(ctx context.Context) {
+	b := t.broker
+	t.op.lock()
+	defer t.op.unlock()
+	object, a, was := t.freeze()
+	if was != ended {
+		t.leave(object, was, a)
+		deleted := object.DeepCopy()
+		number, err := t.serverNumber(ctx)
+		if err != nil {
+			number = t.hub.lastNumber() + 1
+		}
+		finish(&deleted.Status, outcome{phase: tightbeamv1.TurnCancelled, reason: reasonCancelled, text: "the turn was deleted"}, number, t.now())
+		t.hub.end(terminalEvent(deleted))
+		if partial := entries(deleted, a.blocks.content()); len(partial) > 0 {
+			if _, err := b.log.Stage(ctx, t.conversation.uid, deleted, partial); err != nil {
+				b.logger.Error(err, "cannot keep the messages of a deleted turn", "turn", t.String())
+			}
+		}
+	}
+	err := b.insist(ctx, "removing deleted turn "+t.String(), func(ctx context.Context) error {
+		if err := b.journal.Drop(ctx, turnRoot(t.uid)); err != nil {
+			return err
+		}
+		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, nil)
+		return err
+	})
+	if err == nil || gone(err) {
+		b.released(t.conversation, t.uid)
+	}
+}

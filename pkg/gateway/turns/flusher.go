@@ -1,0 +1,157 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"safebeam.dev/safebeam/pkg/journal"
+)
+
+// flusher makes events durable in batches over all turns: what came within one
+// interval goes to the disk in one append, so that a delta costs a share of a
+// sync and not one of its own.
+type flusher struct {
+	journal  journal.Journal
+	clock    clock.Clock
+	interval time.Duration
+	bytes    int
+
+	mu      sync.Mutex
+	turns   map[*turn]struct{}
+	pending int // bytes since the last flush
+	wake    chan struct{}
+	full    chan struct{}
+}
+
+func newFlusher(j journal.Journal, c clock.Clock, interval time.Duration, bytes int) *flusher {
+	return &flusher{
+		journal: j, clock: c, interval: interval, bytes: bytes,
+		turns: map[*turn]struct{}{}, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+	}
+}
+
+// dirty notes that a turn has events that are not durable.
+func (f *flusher) dirty(t *turn, bytes int) {
+	f.mu.Lock()
+	f.turns[t] = struct{}{}
+	f.pending += bytes
+	full := f.pending >= f.bytes
+	f.mu.Unlock()
+	signal(f.wake)
+	if full {
+		signal(f.full)
+	}
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run flushes until ctx ends. The events of a turn that ends are staged by the
+// turn itself, ahead of its terminal status.
+func (f *flusher) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		}
+		timer := f.clock.NewTimer(f.interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C():
+		case <-f.full:
+			timer.Stop()
+		}
+		f.flush(ctx)
+	}
+}
+
+func (f *flusher) flush(ctx context.Context) {
+	f.mu.Lock()
+	turns := f.turns
+	f.turns = make(map[*turn]struct{}, len(turns))
+	f.pending = 0
+	f.mu.Unlock()
+
+	type flushed struct {
+		turn *turn
+		last int64
+	}
+	var records []journal.Record
+	var done []flushed
+	for t := range turns {
+		batch, last := t.unsaved(ctx)
+		if len(batch) == 0 {
+			continue
+		}
+		records = append(records, batch...)
+		done = append(done, flushed{t, last})
+	}
+	if len(records) == 0 {
+		return
+	}
+	if err := f.journal.Append(ctx, records...); err != nil {
+		if ctx.Err() == nil {
+			// The store has turned its readiness off; what is not durable is
+			// neither acknowledged nor forgotten, and jobs send it again
+			// after the restart.
+			for _, d := range done {
+				f.dirty(d.turn, 0)
+			}
+		}
+		return
+	}
+	for _, d := range done {
+		d.turn.persisted(d.last)
+	}
+}
+
+// unsaved returns the records of what the turn has not made durable: its
+// events and, where its messages are not in the conversation's log yet, those.
+func (t *turn) unsaved(ctx context.Context) (records []journal.Record, last int64) {
+	events := t.hub.pending()
+	if len(events) == 0 {
+		return nil, 0
+	}
+	t.logOwn(ctx)
+	last = events[len(events)-1].Number
+	return []journal.Record{batchRecord(eventsOwner(t.uid), events)}, last
+}
+
+// logOwn stages the turn's messages into the conversation's log, once it runs.
+// A failure is left to the repair that follows the turn's end.
+func (t *turn) logOwn(ctx context.Context) {
+	t.mu.Lock()
+	object, logged := t.object, t.logged
+	t.logged = true
+	t.mu.Unlock()
+	if logged {
+		return
+	}
+	if _, err := t.broker.log.Stage(ctx, t.conversation.uid, object, entries(object, nil)); err != nil {
+		t.broker.logger.Error(err, "cannot stage messages", "turn", t.String())
+	}
+}
+
+// persisted is told that the events up to number are durable.
+func (t *turn) persisted(number int64) {
+	t.hub.persisted(number)
+	t.mu.Lock()
+	stream := t.attempt.stream
+	t.mu.Unlock()
+	if stream != nil {
+		signal(stream.progress)
+	}
+}

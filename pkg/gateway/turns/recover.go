@@ -1,0 +1,225 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/storage/heads"
+)
+
+// Recover takes up what the process before left: it drops claims without a
+// turn, follows up on turns that ended, gives the jobs of running ones time to
+// come back, and queues the others. Nothing is created or assigned before it
+// has returned.
+func (b *Broker) Recover(ctx context.Context) error {
+	all, err := b.Heads.List(ctx)
+	if err != nil {
+		return err
+	}
+	claims := map[types.UID]bool{}
+	for i := range all {
+		for _, claim := range all[i].Queue {
+			claims[claim.UID] = true
+		}
+	}
+	objects, err := b.store.unfinished(ctx, claims)
+	if err != nil {
+		return err
+	}
+	byUID := make(map[types.UID]*tightbeamv1.Turn, len(objects))
+	for _, object := range objects {
+		byUID[object.UID] = object
+	}
+	for i := range all {
+		if err := b.recoverHead(ctx, &all[i], byUID); err != nil {
+			return err
+		}
+	}
+	for _, object := range objects {
+		if !claims[object.UID] {
+			// A claim is released only behind a terminal status; this is the
+			// mark of a store that was put together from two.
+			b.logger.Error(nil, "turn has no place in its conversation and is failed", "turn", object.Namespace+"/"+object.Name)
+			c := b.enter(types.UID(object.Status.ConversationUID), object.Namespace, object.Spec.Conversation)
+			t := b.newTurn(object, c, object.CreationTimestamp.Time)
+			if err := t.restore(ctx); err != nil {
+				return err
+			}
+			b.task(func(ctx context.Context) {
+				defer b.leave(c)
+				t.op.lock()
+				defer t.op.unlock()
+				turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorInternal, Message: "the turn lost its place in its conversation"}
+				_ = t.end(ctx, outcome{phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: turnError.Message, attemptError: turnError, err: turnError})
+			})
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conversations {
+		b.dispatch(c)
+	}
+	return nil
+}
+
+func (b *Broker) recoverHead(ctx context.Context, head *heads.Head, byUID map[types.UID]*tightbeamv1.Turn) error {
+	if len(head.Queue) == 0 {
+		return nil
+	}
+	c := b.enter(types.UID(head.Name), head.ConversationNamespace, head.ConversationName)
+	defer b.leave(c)
+	b.claimed(c, head)
+	for _, claim := range head.Queue {
+		object := byUID[claim.UID]
+		if object == nil {
+			if _, err := b.Heads.Release(ctx, c.uid, claim.UID, nil); err != nil {
+				return err
+			}
+			b.released(c, claim.UID)
+			continue
+		}
+		t := b.newTurn(object, c, object.CreationTimestamp.Time)
+		if err := t.restore(ctx); err != nil {
+			return err
+		}
+		preempted, by := b.stored(c, t)
+		if object.Status.Phase.Terminal() {
+			partial := t.attempt.blocks.content()
+			b.task(func(ctx context.Context) { t.followUp(ctx, object, partial) })
+			continue
+		}
+		t.arm()
+		b.preempt(t, preempted, by)
+		t.resume()
+	}
+	return nil
+}
+
+// restore reads back what the journal knows of a turn.
+func (t *turn) restore(ctx context.Context) error {
+	reserved, err := t.broker.journal.Last(ctx, reservedOwner(t.uid))
+	if err != nil {
+		return fmt.Errorf("reading the reservation of turn %s: %w", t, err)
+	}
+	records, err := t.broker.journal.Read(ctx, eventsOwner(t.uid), 0, 0)
+	if err != nil {
+		return fmt.Errorf("reading the events of turn %s: %w", t, err)
+	}
+	events, err := decodeBatches(records)
+	if err != nil {
+		return err
+	}
+	durable := int64(0)
+	if len(events) > 0 {
+		durable = events[len(events)-1].Number
+	}
+	t.hub = newHub(durable)
+	t.reserved = max(reserved, durable)
+	t.uncertainTo = t.reserved
+	object := t.object
+	if object.Status.Phase.Terminal() {
+		t.state = ended
+		t.hub.end(terminalEvent(object))
+	}
+	if n := len(object.Status.Attempts); n > 0 {
+		t.attempt = restoreAttempt(int32(n), &object.Status.Attempts[n-1], events, durable)
+		t.logged = false
+	}
+	return nil
+}
+
+func decodeBatches(records []journal.Record) ([]*tightbeamv1.TurnEvent, error) {
+	var events []*tightbeamv1.TurnEvent
+	after := int64(0)
+	for _, record := range records {
+		batch, err := batchEvents(record, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, encoded := range batch {
+			event, err := decodeEvent(encoded)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, event)
+			after = event.Number
+		}
+	}
+	return events, nil
+}
+
+// restoreAttempt rebuilds the last attempt from its durable events. Its
+// Started event has the first number behind what was durable when it was
+// assigned, whether it became durable itself or not.
+func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, events []*tightbeamv1.TurnEvent, durable int64) attempt {
+	a := attempt{number: number, model: status.Model, job: status.Job, base: durable + 1, over: make(chan struct{})}
+	for _, event := range events {
+		if event.Type == tightbeamv1.TurnEventStarted && event.Attempt == number {
+			a.base = event.Number
+		}
+	}
+	for _, event := range events {
+		if event.Number <= a.base {
+			continue
+		}
+		a.sequence = event.Number - a.base
+		if event.Text != "" {
+			a.blocks.add(ptr.Deref(event.Index, 0), event.Text)
+		}
+		shows := event.Text != "" || event.JSON != "" || event.Kind == tightbeamv1.BlockToolUse
+		if shows && !a.visible {
+			a.visible, a.firstToken = true, ptr.To(event.Time)
+		}
+		if event.Usage != nil {
+			a.usage = event.Usage
+		}
+		switch event.Type {
+		case tightbeamv1.TurnEventAttemptFailed:
+			a.failed = event
+		case tightbeamv1.TurnEventResumed:
+			a.broken = true
+		}
+	}
+	return a
+}
+
+// resume lets an unfinished turn go on from where the store has it.
+func (t *turn) resume() {
+	b := t.broker
+	if t.object.Status.Phase != tightbeamv1.TurnRunning {
+		return // waiting; dispatched with its conversation
+	}
+	a := t.attempt
+	t.mu.Lock()
+	t.state = running
+	t.mu.Unlock()
+	b.countRunning(t.namespace, a.model, 1)
+	switch {
+	case a.failed != nil:
+		// The failure was written down, what follows from it was not.
+		b.task(func(ctx context.Context) {
+			f := failure{published: true, class: tightbeamv1.ErrorInternal}
+			if e := a.failed.Error; e != nil {
+				f.class, f.message, f.requestID = e.Class, e.Message, e.RequestID
+			}
+			_ = t.fail(ctx, a.number, f)
+		})
+	case a.broken:
+		b.task(func(ctx context.Context) {
+			_ = t.fail(ctx, a.number, failure{class: tightbeamv1.ErrorJobLost, message: "the server stopped while it gave up the job"})
+		})
+	default:
+		if t.hub.lastNumber() < a.base {
+			t.publish(startedEvent(a.base, a.number, &t.object.Status.Attempts[a.number-1]))
+		}
+		t.awaitJob(a.number, b.JobGrace)
+	}
+}

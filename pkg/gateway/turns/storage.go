@@ -1,0 +1,242 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/journal/messages"
+	"safebeam.dev/safebeam/pkg/storage/heads"
+)
+
+// createTimeout bounds the writes of one create. They do not end with the
+// client's connection: half of them would be worse than all.
+const createTimeout = 30 * time.Second
+
+// turnStorage is the storage of turns with the conversation's head in its
+// path, below admission, quota, validation and dry run: what reaches it is
+// meant.
+type turnStorage struct {
+	storage.Interface
+	broker *Broker
+}
+
+// Create claims the turn's place in its conversation, stores the turn as
+// Queued, and hands it to the broker.
+func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
+	b := s.broker
+	turn, ok := obj.(*tightbeamv1.Turn)
+	if !ok {
+		return fmt.Errorf("%T is no turn", obj)
+	}
+	// A name that is taken burns no position. The watch cache may be behind;
+	// then the store says it.
+	taken := &tightbeamv1.Turn{}
+	if err := s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, taken); err == nil {
+		return storage.NewKeyExistsError(key, 0)
+	}
+	conversation, err := b.Conversation(ctx, turn.Namespace, turn.Spec.Conversation)
+	if err != nil {
+		return err
+	}
+	if err := b.checkToolResults(ctx, conversation, turn); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	defer cancel()
+
+	accepted := b.clock.Now()
+	c := b.enter(conversation.UID, conversation.Namespace, conversation.Name)
+	defer b.leave(c)
+	head, err := b.Heads.Claim(ctx, heads.Request{Conversation: conversation, Turn: turn})
+	if err != nil {
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) {
+			// Whether the claim is there is unknown.
+			b.settle(c, turn)
+		}
+		return err
+	}
+	b.claimed(c, head)
+	turn.Status = tightbeamv1.TurnStatus{
+		Phase: tightbeamv1.TurnQueued, ConversationUID: string(conversation.UID), Model: turn.Status.Model,
+	}
+	if turn.Status.Model == "" {
+		turn.Status.Model = modelOf(turn, conversation)
+	}
+	for _, claim := range head.Queue {
+		if claim.UID == turn.UID {
+			turn.Status.Position = claim.Position
+		}
+	}
+	if err := s.Interface.Create(ctx, key, turn, out, ttl); err != nil {
+		b.settle(c, turn)
+		return err
+	}
+	created := turn
+	if o, ok := out.(*tightbeamv1.Turn); ok && o != nil {
+		created = o
+	}
+	b.accept(c, created.DeepCopy(), accepted)
+	return nil
+}
+
+func modelOf(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation) string {
+	if turn.Spec.Model != "" {
+		return turn.Spec.Model
+	}
+	return conversation.Spec.Model
+}
+
+// Delete removes the turn and what the broker holds for it.
+func (s *turnStorage) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
+	if err := s.Interface.Delete(ctx, key, out, preconditions, validate, cached, options); err != nil {
+		return err
+	}
+	if turn, ok := out.(*tightbeamv1.Turn); ok {
+		s.broker.deleted(turn.DeepCopy())
+	}
+	return nil
+}
+
+// accept takes a stored turn into the broker.
+func (b *Broker) accept(c *conversation, object *tightbeamv1.Turn, accepted time.Time) {
+	t := b.newTurn(object, c, accepted)
+	t.arm()
+	preempted, by := b.stored(c, t)
+	b.preempt(t, preempted, by)
+	b.mu.Lock()
+	b.dispatch(c)
+	b.mu.Unlock()
+	b.Observer.ConversationChanged(c.namespace, c.name)
+}
+
+// preempt cancels what a turn's claim preempts, and the turn itself if a later
+// one's does.
+func (b *Broker) preempt(t *turn, preempted []*turn, by *heads.Claim) {
+	stop := func(t *turn, by heads.Claim) {
+		reason := "Interrupted"
+		if by.Policy == tightbeamv1.ConcurrencyRollback {
+			reason = reasonRolledBack
+		}
+		b.task(func(ctx context.Context) {
+			if err := t.stop(ctx, reason, fmt.Sprintf("turn %q took over: the conversation's concurrencyPolicy is %s", by.Name, by.Policy)); err != nil {
+				b.logger.Error(err, "cannot cancel a preempted turn", "turn", t.String())
+			}
+		})
+	}
+	policy := tightbeamv1.ConcurrencyInterrupt
+	b.mu.Lock()
+	for _, s := range t.conversation.queue {
+		if s.turn == t {
+			policy = s.claim.Policy
+		}
+	}
+	b.mu.Unlock()
+	for _, p := range preempted {
+		stop(p, heads.Claim{Name: t.name, Policy: policy})
+	}
+	if by != nil {
+		stop(t, *by)
+	}
+}
+
+// arm starts the clock of the turn's deadline.
+func (t *turn) arm() {
+	at := t.deadlineTime()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deadline = t.broker.after(at.Sub(t.broker.clock.Now()), t.expire)
+}
+
+// settle finds out, for as long as it takes, whether a turn whose create
+// failed is stored after all, and gives up its claim if not.
+func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn) {
+	object = object.DeepCopy()
+	b.mu.Lock()
+	c.users++
+	b.mu.Unlock()
+	b.task(func(ctx context.Context) {
+		defer b.leave(c)
+		_ = b.insist(ctx, "settling the create of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
+			stored, err := b.store.get(ctx, object.Namespace, object.Name)
+			if err != nil {
+				return err
+			}
+			head, err := b.Heads.Get(ctx, c.uid)
+			if err != nil {
+				return err
+			}
+			b.claimed(c, head)
+			if stored != nil && stored.UID == object.UID {
+				b.accept(c, stored, stored.CreationTimestamp.Time)
+				return nil
+			}
+			if _, err := b.Heads.Release(ctx, c.uid, object.UID, nil); err != nil {
+				return err
+			}
+			b.released(c, object.UID)
+			return nil
+		})
+	})
+}
+
+// deleted cleans up after a turn that was deleted.
+func (b *Broker) deleted(object *tightbeamv1.Turn) {
+	t := b.find(object.UID)
+	if t == nil {
+		// Ended long ago; only its events are left.
+		b.task(func(ctx context.Context) {
+			_ = b.insist(ctx, "removing the events of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
+				return b.journal.Drop(ctx, turnRoot(object.UID))
+			})
+		})
+		return
+	}
+	b.task(t.vanished)
+}
+
+// checkToolResults refuses a tool message that answers no call: a provider
+// would refuse the whole history from then on.
+func (b *Broker) checkToolResults(ctx context.Context, conversation *tightbeamv1.Conversation, turn *tightbeamv1.Turn) error {
+	var called map[string]bool
+	var open []string
+	own := map[string]bool{}
+	for i, message := range turn.Spec.Messages {
+		for _, call := range message.ToolCalls {
+			own[call.ID] = true
+		}
+		if message.Role != tightbeamv1.RoleTool || own[message.ToolCallID] {
+			continue
+		}
+		if called == nil {
+			log, err := b.log.History(ctx, conversation.UID)
+			if err != nil {
+				return err
+			}
+			open, called = messages.OpenToolCalls(messages.Render(log, 0))
+		}
+		if called[message.ToolCallID] {
+			continue
+		}
+		detail := fmt.Sprintf("conversation %q has no tool call of this id; no call is open", conversation.Name)
+		if len(open) > 0 {
+			detail = fmt.Sprintf("conversation %q has no tool call of this id; open calls: %s", conversation.Name, strings.Join(open, ", "))
+		}
+		return apierrors.NewInvalid(tightbeamv1.Kind("Turn"), turn.Name, field.ErrorList{
+			field.Invalid(field.NewPath("spec", "messages").Index(i).Child("toolCallID"), message.ToolCallID, detail),
+		})
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
+)
+
+// maxAnswerBytes bounds the text and tool inputs of one answer. Providers stop
+// far earlier; it keeps a job that has gone mad from filling the store.
+const maxAnswerBytes = 8 << 20
+
+// ErrFenced is what a job is told whose attempt is over, or was never its own.
+var ErrFenced = errors.New("the attempt is over: its lease was lost, its turn has ended, or it is another job's")
+
+// Stream carries the chunks of one attempt from its job. A job that comes back
+// opens a new one, which fences the old one off.
+type Stream struct {
+	turn   *turn
+	number int32
+	base   int64 // number of the attempt's Started event
+
+	// progress is signalled when more is durable.
+	progress chan struct{}
+	over     <-chan struct{}
+}
+
+// Open lets the job of a running attempt stream its result. It waits where an
+// outcome is just being written, so that ErrFenced is never said of an answer
+// that is not durable yet.
+func (b *Broker) Open(ctx context.Context, namespace, model, job string, uid types.UID, number int32) (*Stream, error) {
+	t := b.find(uid)
+	if t == nil {
+		return nil, ErrFenced
+	}
+	if err := t.op.lockContext(ctx); err != nil {
+		return nil, err
+	}
+	defer t.op.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := &t.attempt
+	if t.state == ending {
+		return nil, ErrStopped
+	}
+	if t.state != running || a.number != number || t.namespace != namespace || a.model != model {
+		return nil, ErrFenced
+	}
+	stopTimer(t.lease)
+	s := &Stream{turn: t, number: number, base: a.base, progress: make(chan struct{}, 1), over: a.over}
+	a.stream = s
+	return s, nil
+}
+
+// OpenOnly is Open for a job that does not say which turn it streams: the
+// seed's, which runs one at a time.
+func (b *Broker) OpenOnly(ctx context.Context, namespace, model, job string) (*Stream, error) {
+	b.mu.Lock()
+	var found *turn
+	for _, t := range b.turns {
+		t.mu.Lock()
+		mine := t.state == running && t.namespace == namespace && t.attempt.model == model && t.attempt.job == job && t.attempt.stream == nil
+		t.mu.Unlock()
+		if mine {
+			if found != nil {
+				b.mu.Unlock()
+				return nil, fmt.Errorf("job %s runs several turns and must name the one it streams in the metadata safebeam-turn-uid and safebeam-attempt", job)
+			}
+			found = t
+		}
+	}
+	b.mu.Unlock()
+	if found == nil {
+		return nil, ErrFenced
+	}
+	found.mu.Lock()
+	number := found.attempt.number
+	found.mu.Unlock()
+	return b.Open(ctx, namespace, model, job, found.uid, number)
+}
+
+// Over is closed once the attempt is over, whoever ended it.
+func (s *Stream) Over() <-chan struct{} { return s.over }
+
+// Progress is signalled when Received may have grown.
+func (s *Stream) Progress() <-chan struct{} { return s.progress }
+
+// Received returns the sequence of the last chunk that is durable.
+func (s *Stream) Received() int64 {
+	return max(s.turn.hub.durableNumber()-s.base, 0)
+}
+
+// Close says that the job's connection is gone. If the attempt is not over,
+// the job has a while to come back.
+func (s *Stream) Close() {
+	t := s.turn
+	t.mu.Lock()
+	mine := t.state == running && t.attempt.number == s.number && t.attempt.stream == s
+	if mine {
+		t.attempt.stream = nil
+	}
+	t.mu.Unlock()
+	if mine {
+		t.awaitJob(s.number, t.broker.JobGrace)
+	}
+}
+
+// Receive takes the next chunk. After complete and error it returns once the
+// outcome is durable, with done set. ErrFenced: nothing was taken.
+func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done bool, err error) {
+	t := s.turn
+	t.mu.Lock()
+	if t.state != running || t.attempt.number != s.number || t.attempt.stream != s {
+		t.mu.Unlock()
+		return false, ErrFenced
+	}
+	a := &t.attempt
+	sequence := chunk.GetSequence()
+	switch {
+	case sequence == 0:
+		sequence = a.sequence + 1
+	case sequence <= a.sequence:
+		t.mu.Unlock()
+		return false, nil
+	case sequence > a.sequence+1:
+		t.mu.Unlock()
+		return false, fmt.Errorf("chunk %d of turn %s came after chunk %d: the job must send what is between", sequence, t, a.sequence)
+	}
+	number := a.base + sequence
+	t.mu.Unlock()
+
+	switch c := chunk.GetChunk().(type) {
+	case *pb.TurnResultChunk_Complete:
+		return true, t.complete(ctx, s.number, number, c.Complete)
+	case *pb.TurnResultChunk_Error:
+		return true, t.fail(ctx, s.number, failure{
+			number:     number,
+			class:      errorClassFromProto(c.Error.GetClass()),
+			message:    c.Error.GetMessage(),
+			requestID:  c.Error.GetRequestId(),
+			retryAfter: time.Duration(c.Error.GetRetryAfterMillis()) * time.Millisecond,
+		})
+	}
+
+	event, visible, err := chunkEvent(chunk)
+	if err != nil {
+		return false, err
+	}
+	event.Number = number
+	if err := t.reserve(ctx, number); err != nil {
+		return false, err
+	}
+	now := t.now()
+	t.mu.Lock()
+	if t.state != running || t.attempt.number != s.number || t.attempt.stream != s {
+		t.mu.Unlock()
+		return false, ErrFenced
+	}
+	a.sequence = sequence
+	if visible {
+		a.visible = true
+		if a.firstToken == nil {
+			a.firstToken = &now
+		}
+	}
+	if event.Usage != nil {
+		a.usage = event.Usage
+	}
+	if event.Text != "" {
+		a.blocks.add(ptr.Deref(event.Index, 0), event.Text)
+	} else {
+		a.blocks.bytes += len(event.JSON) + len(event.Thinking)
+	}
+	tooLarge := a.blocks.bytes > maxAnswerBytes
+	// Under mu, so that no other event gets in between the check and the
+	// number.
+	t.publish(event)
+	t.mu.Unlock()
+	if tooLarge {
+		return true, t.fail(ctx, s.number, failure{
+			class:   tightbeamv1.ErrorInternal,
+			message: fmt.Sprintf("the answer is larger than %d bytes", maxAnswerBytes),
+		})
+	}
+	return false, nil
+}
+
+// chunkEvent turns a chunk that is not the last into its event. visible says
+// that it shows something of the answer; thinking does not.
+func chunkEvent(chunk *pb.TurnResultChunk) (event *tightbeamv1.TurnEvent, visible bool, err error) {
+	event = &tightbeamv1.TurnEvent{Index: ptr.To(chunk.GetBlockIndex())}
+	switch c := chunk.GetChunk().(type) {
+	case *pb.TurnResultChunk_ContentDelta:
+		event.Type, event.Text = tightbeamv1.TurnEventBlockDelta, c.ContentDelta.GetText()
+		return event, event.Text != "", nil
+	case *pb.TurnResultChunk_ThinkingDelta:
+		event.Type, event.Thinking = tightbeamv1.TurnEventBlockDelta, c.ThinkingDelta.GetText()
+		return event, false, nil
+	case *pb.TurnResultChunk_ToolUseStart:
+		event.Type, event.Kind = tightbeamv1.TurnEventBlockStarted, tightbeamv1.BlockToolUse
+		event.ToolCallID, event.ToolName = c.ToolUseStart.GetId(), c.ToolUseStart.GetName()
+		return event, true, nil
+	case *pb.TurnResultChunk_ToolUseInput:
+		event.Type, event.JSON = tightbeamv1.TurnEventBlockDelta, c.ToolUseInput.GetPartialJson()
+		return event, true, nil
+	case *pb.TurnResultChunk_BlockStart:
+		event.Type, event.Kind = tightbeamv1.TurnEventBlockStarted, tightbeamv1.BlockKind(c.BlockStart.GetKind())
+		return event, false, nil
+	case *pb.TurnResultChunk_BlockStop:
+		event.Type = tightbeamv1.TurnEventBlockStopped
+		return event, false, nil
+	case *pb.TurnResultChunk_Usage:
+		event.Type, event.Index, event.Usage = tightbeamv1.TurnEventUsage, nil, usageFromProto(c.Usage)
+		return event, false, nil
+	}
+	return nil, false, fmt.Errorf("chunk %d has no content this server knows", chunk.GetSequence())
+}
