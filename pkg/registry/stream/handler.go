@@ -6,8 +6,10 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,12 +28,24 @@ type Server struct {
 	Stopping <-chan struct{}
 	// Idle is how long a stream may say nothing; 0 means DefaultIdle.
 	Idle time.Duration
+	// Max is the number of streams that may be open at a time; 0 is no bound.
+	Max int
+
+	open atomic.Int64
 }
+
+// retryAfterSeconds is what a reader is told to wait if there are too many.
+const retryAfterSeconds = 5
 
 // Handler serves one request. open reads the request's parameters and gives
 // the reader, or a typed error.
 func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Reader, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.open.Add(-1)
+		if n := s.open.Add(1); s.Max > 0 && n > int64(s.Max) {
+			responder.Error(apierrors.NewTooManyRequests(fmt.Sprintf("%d streams are open, which is this server's limit (--max-streams); come back later", s.Max), retryAfterSeconds))
+			return
+		}
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		go func() {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"safebeam.dev/safebeam/apis/tightbeam/printing"
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/registry/access"
 	"safebeam.dev/safebeam/pkg/registry/generic"
@@ -49,7 +50,7 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 		UpdateStrategy:            strategy,
 		DeleteStrategy:            strategy,
 		ResetFieldsStrategy:       strategy,
-		TableConvertor:            rest.NewDefaultTableConvertor(v1.Resource("tightbeamchannels")),
+		TableConvertor:            printing.Channels(),
 	}
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
 		return nil, nil, err

@@ -15,8 +15,10 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/util/dryrun"
 	"k8s.io/client-go/tools/cache"
 
+	"safebeam.dev/safebeam/apis/tightbeam/printing"
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/registry/access"
 	"safebeam.dev/safebeam/pkg/registry/generic"
@@ -30,11 +32,15 @@ type Config struct {
 	// Conversations and Models read what turns name.
 	Conversations, Models rest.Getter
 	// WrapStorage puts the claiming of positions around the storage of turns,
-	// below the dry-run layer. Nil: turns have no position.
-	WrapStorage func(storage.Interface) storage.Interface
-	Events      Events
-	Canceller   Canceller
-	Streams     *stream.Server
+	// which are kept below prefix. It lies below the dry-run layer. Nil: turns
+	// have no position.
+	WrapStorage func(inner storage.Interface, prefix string) storage.Interface
+	// Admits tells a dry run whether the conversation would take the turn now.
+	// It may be nil.
+	Admits    func(ctx context.Context, conversation *v1.Conversation, turn *v1.Turn) error
+	Events    Events
+	Canceller Canceller
+	Streams   *stream.Server
 }
 
 // REST serves turns.
@@ -42,6 +48,7 @@ type REST struct {
 	*registry.Store
 	authorizer authorizer.Authorizer
 	related    related
+	admits     func(ctx context.Context, conversation *v1.Conversation, turn *v1.Turn) error
 }
 
 var (
@@ -71,15 +78,19 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		UpdateStrategy:            strategy,
 		DeleteStrategy:            strategy,
 		ResetFieldsStrategy:       strategy,
-		TableConvertor:            rest.NewDefaultTableConvertor(v1.Resource("turns")),
+		TableConvertor:            printing.Turns(),
 	}
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
 		return nil, err
 	}
 	if config.WrapStorage != nil {
-		store.Storage.Storage = config.WrapStorage(store.Storage.Storage)
+		restOptions, err := options.GetRESTOptions(store.DefaultQualifiedResource, &v1.Turn{})
+		if err != nil {
+			return nil, err
+		}
+		store.Storage.Storage = config.WrapStorage(store.Storage.Storage, restOptions.ResourcePrefix)
 	}
-	turns := &REST{store, config.Authorizer, related}
+	turns := &REST{store, config.Authorizer, related, config.Admits}
 	return &Storages{
 		Turn:   turns,
 		Status: generic.NewStatusREST(store, statusStrategy{strategy}),
@@ -114,7 +125,15 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 	if err := r.mayUse(ctx, turn, "conversations", "conversation", turn.Spec.Conversation); err != nil {
 		return nil, err
 	}
-	created, err := r.Store.Create(ctx, turn, generic.OnCreate(createValidation, r.mayUseModel), options)
+	created, err := r.Store.Create(ctx, turn, generic.OnCreate(createValidation, func(ctx context.Context, obj runtime.Object) error {
+		if err := r.mayUse(ctx, obj.(*v1.Turn), "tightbeammodels", "model", obj.(*v1.Turn).Status.Model); err != nil {
+			return err
+		}
+		if dryrun.IsDryRun(options.DryRun) {
+			return r.admit(ctx, obj.(*v1.Turn))
+		}
+		return nil
+	}), options)
 	if !apierrors.IsAlreadyExists(err) {
 		return created, err
 	}
@@ -131,9 +150,13 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation, updateValidation, forceAllowCreate, options)
 }
 
-func (r *REST) mayUseModel(ctx context.Context, obj runtime.Object) error {
-	turn := obj.(*v1.Turn)
-	return r.mayUse(ctx, turn, "tightbeammodels", "model", turn.Status.Model)
+// admit asks what the storage would ask if it were meant.
+func (r *REST) admit(ctx context.Context, turn *v1.Turn) error {
+	conversation, err := r.related.conversation(ctx, turn)
+	if err != nil || conversation == nil || r.admits == nil {
+		return err
+	}
+	return r.admits(ctx, conversation, turn)
 }
 
 func (r *REST) mayUse(ctx context.Context, turn *v1.Turn, resource, fieldName, name string) error {

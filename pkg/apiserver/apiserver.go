@@ -1,0 +1,170 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/apiserver/pkg/server/healthz"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
+
+	"safebeam.dev/safebeam/pkg/gateway/turns"
+	"safebeam.dev/safebeam/pkg/generated/openapi"
+	"safebeam.dev/safebeam/pkg/registry/stream"
+	"safebeam.dev/safebeam/pkg/registry/tightbeam/model"
+	"safebeam.dev/safebeam/pkg/storage"
+)
+
+const (
+	// MaxRequestBodyBytes is how large a request may be. Beyond it the answer
+	// is a 413 that names it.
+	MaxRequestBodyBytes = 8 << 20
+	// MaxStreamsPerConnection is the number of concurrent requests on one
+	// HTTP/2 connection. kube-apiserver brings the watches and streams of all
+	// its clients over one.
+	MaxStreamsPerConnection = 10000
+	// watchDrain is how long open watches may take to end on shutdown.
+	watchDrain = 2 * time.Second
+)
+
+// ExtraConfig is what a server of ours needs beyond a generic one.
+type ExtraConfig struct {
+	// Store keeps everything. It is closed by whoever opened it.
+	Store *storage.Factory
+	// Launcher says what runs the jobs of models.
+	Launcher model.Launcher
+	// MaxStreams bounds the open streams of turns and logs; 0 is no bound.
+	MaxStreams int
+	// Broker has the settings of what runs turns; what it stands on is filled
+	// in.
+	Broker turns.Options
+	// MessageCacheBytes bounds the memory that holds message logs.
+	MessageCacheBytes int64
+}
+
+// Config makes a server.
+type Config struct {
+	GenericConfig *genericapiserver.RecommendedConfig
+	ExtraConfig   ExtraConfig
+}
+
+type completedConfig struct {
+	GenericConfig genericapiserver.CompletedConfig
+	ExtraConfig   *ExtraConfig
+}
+
+// CompletedConfig is a Config whose open fields have been filled in.
+type CompletedConfig struct {
+	*completedConfig
+}
+
+// NewGenericConfig returns the generic server's configuration with what is the
+// same for every server of ours. Options apply to it.
+func NewGenericConfig() *genericapiserver.RecommendedConfig {
+	config := genericapiserver.NewRecommendedConfig(Codecs)
+	config.EffectiveVersion = newEffectiveVersion()
+
+	namer := openapinamer.NewDefinitionNamer(Scheme)
+	definitions := openapicommon.GetOpenAPIDefinitions(openapi.GetOpenAPIDefinitions)
+	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	config.OpenAPIConfig.Info.Title = "Safebeam"
+	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	config.OpenAPIV3Config.Info.Title = "Safebeam"
+
+	config.MaxRequestBodyBytes = MaxRequestBodyBytes
+	config.JSONPatchMaxCopyBytes = MaxRequestBodyBytes
+	config.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
+		sets.NewString("watch", "proxy"),
+		sets.NewString("log", "stream", "exec", "attach", "proxy", "portforward"),
+	)
+	config.ShutdownWatchTerminationGracePeriod = watchDrain
+	// A flood is refused with 429. Long-running requests do not count.
+	config.MaxRequestsInFlight = 2000
+	config.MaxMutatingRequestsInFlight = 1000
+	return config
+}
+
+// Complete fills in what can be derived. It changes the receiver.
+func (c *Config) Complete() CompletedConfig {
+	if c.ExtraConfig.MessageCacheBytes == 0 {
+		c.ExtraConfig.MessageCacheBytes = 64 << 20
+	}
+	return CompletedConfig{&completedConfig{
+		GenericConfig: c.GenericConfig.Complete(),
+		ExtraConfig:   &c.ExtraConfig,
+	}}
+}
+
+// Server is a server that has not been started.
+type Server struct {
+	GenericAPIServer *genericapiserver.GenericAPIServer
+	// Storages are those of the served objects.
+	Storages *Storages
+
+	stopping chan struct{}
+	beside   beside
+}
+
+// New makes a server.
+func (c CompletedConfig) New() (*Server, error) {
+	extra := c.ExtraConfig
+	c.GenericConfig.RESTOptionsGetter = extra.Store
+	c.GenericConfig.AddHealthChecks(extra.Store.HealthChecks()...)
+	c.GenericConfig.AddHealthzChecks(extra.Store.ReadyzChecks()...)
+	c.GenericConfig.AddReadyzChecks(extra.Store.ReadyzChecks()...)
+	server, err := c.GenericConfig.New("safebeam-apiserver", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{GenericAPIServer: server, stopping: make(chan struct{})}
+	// Functions of Destroy are called when the last request is done, in the
+	// order of their registration: this one comes before the storages'.
+	server.RegisterDestroyFunc(s.beside.stop)
+	if err := server.AddPreShutdownHook("end-streams", func() error {
+		close(s.stopping)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+
+	streams := &stream.Server{Stopping: s.stopping, Max: extra.MaxStreams}
+	if s.Storages, err = newStorages(c.GenericConfig.Authorization.Authorizer, extra, streams); err != nil {
+		return nil, err
+	}
+	broker := s.Storages.Broker
+	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
+	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {
+		return nil, err
+	}
+	group := s.Storages.apiGroup()
+	if err := server.InstallAPIGroup(&group); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Add has a component run beside the server. It must be called before Run.
+func (s *Server) Add(component Component) {
+	s.beside.components = append(s.beside.components, component)
+}
+
+// Run serves until ctx ends, and returns when everything has stopped.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := s.beside.start(ctx, stop); err != nil {
+		s.GenericAPIServer.Destroy()
+		return err
+	}
+	err := s.GenericAPIServer.PrepareRun().RunWithContext(ctx)
+	s.beside.stop()
+	return errors.Join(err, s.beside.err)
+}

@@ -1,0 +1,17 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apiserver assembles the API server: the served groups on a store,
+// the broker that runs turns, health, limits and the order of its end.
+//
+// Options are in the package options, as flags; New makes a server of a
+// completed Config, and Run runs it.
+//
+// Laws:
+//   - Everything that the server owns has been recovered before the first
+//     request is taken.
+//   - It ends in this order: readiness turns off and streams end, no new
+//     request is taken, the requests in flight return, the broker and what
+//     else runs beside the server stop, the storages close. The store itself
+//     belongs to whoever opened it and closes after Run has returned.
+package apiserver
