@@ -1,0 +1,30 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sandboxd is the agent inside every sandbox. It dials the gateway, says
+// who it is, and then serves the gateway's calls over that connection: processes,
+// files, its own health. It listens on nothing.
+//
+// The guest runs beside it under the same user and is hostile. What protects
+// sandboxd from it:
+//
+//	attack                      answer
+//	kill, kill -9 -1, kill -STOP  PID 1 of its namespace: what it does not handle
+//	                            does not reach it, and it handles the rest (signals.go)
+//	ptrace, /proc/1/mem         not dumpable (harden.go)
+//	fork bomb                   rlimits; threads are made beforehand; the guest is
+//	                            ended at 90 % of the pids limit (package guard)
+//	memory                      the guest is ended at 90 % of the limit (package guard)
+//	output without end          bounded logs (package process)
+//	full disk                   sandboxd writes nothing but uploads
+//	closed stdout and stderr    sandboxd's own writes are allowed to fail
+//	links, .., magic links      openat2 beneath the writable paths (package files)
+//	the token                   worth nothing without the instance secret, which is
+//	                            in sandboxd's memory alone
+//
+// Laws:
+//   - Work belongs to the sandbox, not to a connection: the connection is dialled
+//     again for ever, with backoff, while processes run on.
+//   - The imports are few: no Kubernetes, no flags library, no logging library.
+//     sandboxd is in every sandbox and should stay below 10 MB of resident memory.
+package sandboxd

@@ -1,0 +1,86 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// procTable counts what the sandbox's own /proc shows, where no cgroup counts. It
+// sees no page that belongs to no process: what lies in a tmpfs is bounded by the
+// tmpfs's own size.
+type procTable struct{}
+
+var pageSize = uint64(os.Getpagesize())
+
+func (procTable) memory() uint64 {
+	var sum uint64
+	each(func(pid string) { sum += residentPages(pid) * pageSize })
+	return sum
+}
+
+func (procTable) pids() uint64 {
+	var sum uint64
+	each(func(pid string) { sum += threads(pid) })
+	return sum
+}
+
+func each(visit func(pid string)) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if name[0] >= '0' && name[0] <= '9' {
+			visit(name)
+		}
+	}
+}
+
+// threads is the 20th field of stat, the 18th after the name.
+func threads(pid string) uint64 {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 18 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(fields[17]), 10, 64)
+	return n
+}
+
+// residentPages counts the pages of a process that no file or shared memory backs.
+func residentPages(pid string) uint64 {
+	b, err := os.ReadFile("/proc/" + pid + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 3 {
+		return 0
+	}
+	resident, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+	shared, _ := strconv.ParseUint(string(fields[2]), 10, 64)
+	return resident - min(shared, resident)
+}
+
+// SelfRSS is the resident memory of this process.
+func SelfRSS() uint64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+	return n * pageSize
+}
