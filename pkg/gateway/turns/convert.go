@@ -186,3 +186,61 @@ func errorClassToProto(c tightbeamv1.ErrorClass) pb.ErrorClass {
 	}
 	return pb.ErrorClass_ERROR_CLASS_INTERNAL
 }
+
+// EventToProto turns an event of the stream into one of the wire.
+func EventToProto(encoded Event) (*pb.TurnEvent, error) {
+	event, err := decodeEvent(encoded)
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.TurnEvent{Number: event.Number, TimeUnixNanos: event.Time.UnixNano(), BlockIndex: ptr.Deref(event.Index, 0)}
+	switch event.Type {
+	case tightbeamv1.TurnEventStarted:
+		out.Event = &pb.TurnEvent_Started{Started: &pb.TurnStarted{Attempt: event.Attempt, Model: event.Model}}
+	case tightbeamv1.TurnEventBlockStarted:
+		if event.Kind == tightbeamv1.BlockToolUse {
+			out.Event = &pb.TurnEvent_ToolUseStart{ToolUseStart: &pb.ToolUseStart{Id: event.ToolCallID, Name: event.ToolName}}
+		} else {
+			out.Event = &pb.TurnEvent_BlockStart{BlockStart: &pb.BlockStart{Kind: string(event.Kind)}}
+		}
+	case tightbeamv1.TurnEventBlockDelta:
+		switch {
+		case event.JSON != "":
+			out.Event = &pb.TurnEvent_ToolUseInput{ToolUseInput: &pb.ToolUseInput{PartialJson: event.JSON}}
+		case event.Thinking != "":
+			out.Event = &pb.TurnEvent_ThinkingDelta{ThinkingDelta: &pb.ThinkingDelta{Text: event.Thinking}}
+		default:
+			out.Event = &pb.TurnEvent_ContentDelta{ContentDelta: &pb.ContentDelta{Text: event.Text}}
+		}
+	case tightbeamv1.TurnEventBlockStopped:
+		out.Event = &pb.TurnEvent_BlockStop{BlockStop: &pb.BlockStop{}}
+	case tightbeamv1.TurnEventUsage:
+		out.Event = &pb.TurnEvent_Usage{Usage: usageToProto(event.Usage)}
+	case tightbeamv1.TurnEventAttemptFailed:
+		failed := &pb.AttemptFailed{WillRetry: ptr.Deref(event.WillRetry, false)}
+		if event.Error != nil {
+			failed.Class, failed.Message = errorClassToProto(event.Error.Class), event.Error.Message
+		}
+		out.Event = &pb.TurnEvent_AttemptFailed{AttemptFailed: failed}
+	case tightbeamv1.TurnEventResumed:
+		out.Event = &pb.TurnEvent_Resumed{Resumed: &pb.TurnResumed{LostFrom: event.LostFrom, LostTo: event.LostTo}}
+	case tightbeamv1.TurnEventCompleted:
+		complete := &pb.TurnComplete{StopReason: stopReasonToProto(event.StopReason), Usage: usageToProto(event.Usage)}
+		if event.Message != nil {
+			message := MessageToProto(event.Message)
+			complete.Content, complete.ToolCalls = message.Content, message.ToolCalls
+		}
+		out.Event = &pb.TurnEvent_Complete{Complete: complete}
+	case tightbeamv1.TurnEventFailed:
+		failed := &pb.TurnError{}
+		if event.Error != nil {
+			failed.Class, failed.Message, failed.RequestId = errorClassToProto(event.Error.Class), event.Error.Message, event.Error.RequestID
+		}
+		out.Event = &pb.TurnEvent_Error{Error: failed}
+	case tightbeamv1.TurnEventCancelled:
+		out.Event = &pb.TurnEvent_Cancelled{Cancelled: &pb.TurnCancelled{Reason: event.Reason}}
+	default:
+		return nil, fmt.Errorf("event %d has the type %q, which the wire does not know", event.Number, event.Type)
+	}
+	return out, nil
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -33,12 +34,13 @@ type Stream struct {
 	// progress is signalled when more is durable.
 	progress chan struct{}
 	over     <-chan struct{}
+	ending   atomic.Bool
 }
 
 // Open lets the job of a running attempt stream its result. It waits where an
 // outcome is just being written, so that ErrFenced is never said of an answer
-// that is not durable yet.
-func (b *Broker) Open(ctx context.Context, namespace, model, job string, uid types.UID, number int32) (*Stream, error) {
+// that is not durable yet. An empty model is any.
+func (b *Broker) Open(ctx context.Context, namespace, model string, uid types.UID, number int32) (*Stream, error) {
 	t := b.find(uid)
 	if t == nil {
 		return nil, ErrFenced
@@ -53,7 +55,7 @@ func (b *Broker) Open(ctx context.Context, namespace, model, job string, uid typ
 	if t.state == ending {
 		return nil, ErrStopped
 	}
-	if t.state != running || a.number != number || t.namespace != namespace || a.model != model {
+	if t.state != running || a.number != number || t.namespace != namespace || (model != "" && a.model != model) {
 		return nil, ErrFenced
 	}
 	stopTimer(t.lease)
@@ -63,34 +65,42 @@ func (b *Broker) Open(ctx context.Context, namespace, model, job string, uid typ
 }
 
 // OpenOnly is Open for a job that does not say which turn it streams: the
-// seed's, which runs one at a time.
+// seed's, which runs one at a time. An empty model or job is any of the
+// namespace.
 func (b *Broker) OpenOnly(ctx context.Context, namespace, model, job string) (*Stream, error) {
+	var found []*turn
 	b.mu.Lock()
-	var found *turn
 	for _, t := range b.turns {
 		t.mu.Lock()
-		mine := t.state == running && t.namespace == namespace && t.attempt.model == model && t.attempt.job == job && t.attempt.stream == nil
-		t.mu.Unlock()
-		if mine {
-			if found != nil {
-				b.mu.Unlock()
-				return nil, fmt.Errorf("job %s runs several turns and must name the one it streams in the metadata safebeam-turn-uid and safebeam-attempt", job)
-			}
-			found = t
+		a := &t.attempt
+		if t.state == running && a.stream == nil && t.namespace == namespace &&
+			(model == "" || a.model == model) && (job == "" || a.job == job) {
+			found = append(found, t)
 		}
+		t.mu.Unlock()
 	}
 	b.mu.Unlock()
-	if found == nil {
+	switch len(found) {
+	case 0:
 		return nil, ErrFenced
+	case 1:
+		found[0].mu.Lock()
+		number := found[0].attempt.number
+		found[0].mu.Unlock()
+		return b.Open(ctx, namespace, model, found[0].uid, number)
 	}
-	found.mu.Lock()
-	number := found.attempt.number
-	found.mu.Unlock()
-	return b.Open(ctx, namespace, model, job, found.uid, number)
+	return nil, ErrAmbiguous
 }
+
+// ErrAmbiguous is what a job is told that runs several turns and does not say
+// which one it answers.
+var ErrAmbiguous = errors.New("several turns are running: name the one that is answered in the metadata safebeam-turn-uid and safebeam-attempt")
 
 // Over is closed once the attempt is over, whoever ended it.
 func (s *Stream) Over() <-chan struct{} { return s.over }
+
+// Ending reports whether this stream brought what ended the attempt.
+func (s *Stream) Ending() bool { return s.ending.Load() }
 
 // Progress is signalled when Received may have grown.
 func (s *Stream) Progress() <-chan struct{} { return s.progress }
@@ -141,8 +151,10 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 
 	switch c := chunk.GetChunk().(type) {
 	case *pb.TurnResultChunk_Complete:
+		s.ending.Store(true)
 		return true, t.complete(ctx, s.number, number, c.Complete)
 	case *pb.TurnResultChunk_Error:
+		s.ending.Store(true)
 		return true, t.fail(ctx, s.number, failure{
 			number:     number,
 			class:      errorClassFromProto(c.Error.GetClass()),

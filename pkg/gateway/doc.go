@@ -1,0 +1,15 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gateway is the gRPC face of the server: the service that the seed's
+// clients know, over TLS, for jobs and for agents.
+//
+// Laws:
+//   - A caller is what its token says, never what its request says: the model
+//     and the namespace of a job come from our own records.
+//   - What an agent does here goes through the API server's own path, so that
+//     authorization, admission, validation, quota and audit are the same as
+//     over HTTP.
+//   - Every message is bounded, every stream has an owner, nothing that a
+//     client sends is a path, an address or an identity.
+package gateway
