@@ -92,10 +92,11 @@ func (c *Controller) writeCondition(ctx context.Context, model *tightbeamv1.Tigh
 	if err != nil {
 		return err
 	}
-	_, err = c.client.TightbeamV1().TightbeamModels(model.Namespace).Patch(ctx, model.Name,
+	updated, err := c.client.TightbeamV1().TightbeamModels(model.Namespace).Patch(ctx, model.Name,
 		types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager}, "status")
 	if err != nil {
 		return fmt.Errorf("writing condition %s of model %s/%s: %w", conditionReady, model.Namespace, model.Name, err)
 	}
+	c.written.Mutation(updated)
 	return nil
 }

@@ -26,6 +26,9 @@ const (
 	// Launching waits for a process or a POST, so models do not wait in one
 	// line.
 	workers = 4
+	// maxWritten bounds the writes that are remembered at a time. One that is
+	// forgotten too early is made again, to the same effect.
+	maxWritten = 10_000
 )
 
 // Launcher runs jobs. Its methods do not wait for jobs, only for the launch
@@ -64,8 +67,11 @@ type Options struct {
 
 // Controller is the loop of LLM jobs.
 type Controller struct {
-	client      versioned.Interface
-	models      cache.SharedIndexInformer
+	client versioned.Interface
+	models cache.SharedIndexInformer
+	// written has our own writes until the informer has caught up with them,
+	// so that none is made twice.
+	written     cache.MutationCache
 	unfinished  cache.SharedIndexInformer
 	launcher    Launcher
 	clock       clock.WithTicker
@@ -82,6 +88,7 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		client:      o.Client,
 		models:      o.Models,
+		written:     cache.NewIntegerResourceVersionMutationCacheWithOptions(klog.Background(), o.Models.GetStore(), cache.MutationCacheOptions{MaxCacheSize: maxWritten}),
 		unfinished:  o.Unfinished,
 		launcher:    o.Launcher,
 		clock:       o.Clock,
@@ -158,7 +165,7 @@ func (c *Controller) conversationOf(turn *tightbeamv1.Turn) []*tightbeamv1.Turn 
 }
 
 func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	obj, exists, err := c.models.GetIndexer().GetByKey(name.String())
+	obj, exists, err := c.written.GetByKey(name.String())
 	if err != nil {
 		return 0, err
 	}
@@ -195,8 +202,11 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	p := makePlan(s)
 	h, err := c.apply(ctx, spec, s, p)
 	c.setHistory(name, &h)
-	if h.failures > s.history.failures {
+	switch {
+	case h.failures > s.history.failures:
 		p.wakeAt(now, h.notBefore())
+	case h.failures > 0 && p.launch+p.launchWarm > 0:
+		p.wakeAt(now, now.Add(provenAfter))
 	}
 	// The condition comes last: a cold turn waits for the launch, nobody for
 	// the condition.

@@ -61,7 +61,7 @@ func (h history) observe(cause cause, jobs []launcher.Job, holders map[string]in
 		}
 	}
 	// A job that was there before the failure says nothing about the next one.
-	if next.failures > 0 && !worked.Before(next.last.Time) {
+	if next.failures > 0 && !worked.IsZero() && !worked.Before(next.last.Time) {
 		next.failures, next.last = 0, launcher.Exit{}
 	}
 	return next
