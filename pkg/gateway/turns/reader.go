@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
@@ -30,17 +31,19 @@ const readPage = 64
 // Read returns a reader of the turn's events after a number. Errors are API
 // statuses: Expired (410) for a number that was never given out, NotFound.
 func (b *Broker) Read(ctx context.Context, object *tightbeamv1.Turn, after int64) (*Reader, error) {
-	if after < 0 {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("after: %d is no event number; it must be 0 or more", after))
-	}
 	r := &Reader{broker: b, object: object, after: after}
 	known, err := r.attach(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if after > known {
-		return nil, apierrors.NewResourceExpired(fmt.Sprintf(
-			"after: turn %q has given out no event number beyond %d, so %d is not from this turn; read it again from after=0", object.Name, known, after))
+		message := fmt.Sprintf("after=%d lies in the future: turn %q has given out no event number beyond %d; read it again with after=%d or less", after, object.Name, known, known)
+		expired := apierrors.NewResourceExpired(message)
+		expired.ErrStatus.Details = &metav1.StatusDetails{
+			Group: tightbeamv1.GroupName, Kind: "turns", Name: object.Name, UID: object.UID,
+			Causes: []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Field: "after", Message: message}},
+		}
+		return nil, expired
 	}
 	return r, nil
 }
