@@ -6887,6 +6887,13 @@ func schema_safebeam_apis_tightbeam_v1_TurnStatus(ref common.ReferenceCallback) 
 							Format:      "",
 						},
 					},
+					"systemSHA256": {
+						SchemaProps: spec.SchemaProps{
+							Description: "systemSHA256 is the hash of the system prompt of the last attempt.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"notBefore": {
 						SchemaProps: spec.SchemaProps{
 							Description: "notBefore is the time before which the next attempt does not start.",

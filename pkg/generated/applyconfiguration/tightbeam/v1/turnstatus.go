@@ -25,6 +25,8 @@ type TurnStatusApplyConfiguration struct {
 	ConversationUID *string `json:"conversationUID,omitempty"`
 	// model names the TightbeamModel of the current or the next attempt.
 	Model *string `json:"model,omitempty"`
+	// systemSHA256 is the hash of the system prompt of the last attempt.
+	SystemSHA256 *string `json:"systemSHA256,omitempty"`
 	// notBefore is the time before which the next attempt does not start.
 	NotBefore *metav1.MicroTime `json:"notBefore,omitempty"`
 	// attempts that were begun, in order.
@@ -86,6 +88,14 @@ func (b *TurnStatusApplyConfiguration) WithConversationUID(value string) *TurnSt
 // If called multiple times, the Model field is set to the value of the last call.
 func (b *TurnStatusApplyConfiguration) WithModel(value string) *TurnStatusApplyConfiguration {
 	b.Model = &value
+	return b
+}
+
+// WithSystemSHA256 sets the SystemSHA256 field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SystemSHA256 field is set to the value of the last call.
+func (b *TurnStatusApplyConfiguration) WithSystemSHA256(value string) *TurnStatusApplyConfiguration {
+	b.SystemSHA256 = &value
 	return b
 }
 
