@@ -1,0 +1,153 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bbolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// commit commits the oldest batch in the calling goroutine, which holds the
+// committer's role (db.flushing), and passes the role on. A lone writer thus
+// syncs in its own goroutine; under load the flusher does.
+func (db *DB) commit() {
+	db.commitOne()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if len(db.unsettled) == 0 {
+		db.flushing = false
+		return
+	}
+	db.wakeFlusher()
+}
+
+// commitLater passes the committer's role to the flusher.
+func (db *DB) commitLater() { db.wakeFlusher() }
+
+func (db *DB) wakeFlusher() {
+	select {
+	case db.flushC <- struct{}{}:
+	default:
+	}
+}
+
+// runFlusher commits while there is anything to commit.
+func (db *DB) runFlusher(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-db.flushC:
+		}
+		for db.commitOne() {
+		}
+	}
+}
+
+// commitOne commits the oldest batch. It returns false, and the role is free,
+// if there is none.
+func (db *DB) commitOne() bool {
+	db.mu.Lock()
+	if len(db.sealed) == 0 {
+		db.seal()
+	}
+	if len(db.sealed) == 0 {
+		db.flushing = false
+		db.mu.Unlock()
+		return false
+	}
+	b := db.sealed[0]
+	db.sealed = db.sealed[1:]
+	db.mu.Unlock()
+
+	if err := db.write(b); err != nil {
+		db.fail(fmt.Errorf("writing the log: %w", err))
+		return true
+	}
+	db.pub.publish(b)
+	db.mu.Lock()
+	db.unsettled = db.unsettled[1:]
+	db.broadcastRoom()
+	db.mu.Unlock()
+	close(b.done)
+	db.pub.wake(b)
+	putBuffer(b.buf)
+	b.buf = nil
+	return true
+}
+
+// write makes the batch durable. Whole pages are written, so that the kernel
+// never has to read one first.
+func (db *DB) write(b *batch) error {
+	start := time.Now()
+	records := len(b.buf) - pageSize
+	end := b.off + int64(records)
+	lead := int(b.off % pageSize)
+	copy(b.buf[pageSize-lead:pageSize], db.tail[:lead])
+	if rest := int(end % pageSize); rest != 0 {
+		b.buf = append(b.buf, zeros[:pageSize-rest]...)
+	}
+	page := b.buf[pageSize-lead:]
+	if n, err := b.segment.file.WriteAt(page, b.off-int64(lead)); err != nil {
+		return err
+	} else if n < len(page) {
+		return fmt.Errorf("wrote %d of %d bytes", n, len(page))
+	}
+	copied := time.Now()
+	if err := db.wal.sync(b.segment.file); err != nil {
+		return err
+	}
+	if rest := int(end % pageSize); rest != 0 {
+		copy(db.tail[:], page[len(page)-pageSize:])
+	}
+	db.wal.committed(b.segment, b.first, b.lsn, b.rev, b.off, end)
+	db.metrics.committed(b, records, copied.Sub(start), time.Since(copied))
+	return nil
+}
+
+// fail ends all writing. What is staged and not durable is answered with the
+// error; whether it reached the disk is unknown, and a sync that failed once
+// proves nothing when it succeeds later.
+func (db *DB) fail(err error) {
+	err = fmt.Errorf("%w: the store takes no more writes; restart the process after the cause is removed", err)
+	if !db.failure.CompareAndSwap(nil, &err) {
+		return
+	}
+	db.logger.Error(err, "The store has failed")
+	db.mu.Lock()
+	failed := db.unsettled
+	db.unsettled, db.sealed, db.open = nil, nil, nil
+	db.broadcastRoom()
+	db.mu.Unlock()
+	for _, b := range failed {
+		b.err = err
+		close(b.done)
+	}
+}
+
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// Buffers of batches are used again; a page in front is left for the page that
+// the log ends in.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func takeBuffer() []byte {
+	b := *buffers.Get().(*[]byte)
+	if cap(b) < pageSize {
+		b = make([]byte, pageSize, 16*pageSize)
+	}
+	return b[:pageSize]
+}
+
+func putBuffer(b []byte) {
+	if cap(b) <= maxBatchBytes/4 {
+		buffers.Put(&b)
+	}
+}

@@ -1,0 +1,51 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bbolt
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirLock is an flock on DIR/LOCK, which names the process that holds it.
+type dirLock struct{ f *os.File }
+
+const lockName = "LOCK"
+
+// lockDir takes the lock or says who has it. The lock is tied to the open file
+// and goes with the process, however it ends.
+func lockDir(dir string) (*dirLock, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if err != unix.EWOULDBLOCK {
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		holder := "another process"
+		if pid, err := os.ReadFile(path); err == nil && len(pid) > 0 {
+			holder = "process " + strings.TrimSpace(string(pid))
+		}
+		return nil, fmt.Errorf("%w: %s holds %s; a store has one writer: stop that process or choose another data directory", ErrLocked, holder, path)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("writing %s: %w", path, err)
+		}
+	}
+	return &dirLock{f}, nil
+}
+
+// release gives the lock up. The file stays: removing it would let two
+// processes lock two files of one name.
+func (l *dirLock) release() error { return l.f.Close() }
