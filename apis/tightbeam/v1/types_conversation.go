@@ -35,6 +35,10 @@ const (
 	ConversationActive ConversationPhase = "Active"
 )
 
+// CascadeFinalizer keeps a deleted conversation until its turns and its log are
+// gone.
+const CascadeFinalizer = "tightbeam.dev/cascade"
+
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
@@ -340,4 +341,21 @@ func (t *turn) jobName() string {
 // acceptance is known to the second only.
 func (t *turn) sinceAccepted(at metav1.MicroTime) int64 {
 	return max(at.Sub(t.accepted).Milliseconds(), 0)
+}
+
+// RunningTurn returns the name of the conversation's running turn, if any.
+func (b *Broker) RunningTurn(conversation types.UID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.conversations[conversation]
+	if c == nil || len(c.queue) == 0 || c.queue[0].turn == nil {
+		return ""
+	}
+	t := c.queue[0].turn
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != running && t.state != ending {
+		return ""
+	}
+	return t.name
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // Finalizer keeps a deleted conversation until its turns and its log are gone.
-const Finalizer = "tightbeam.dev/cascade"
+const Finalizer = v1.CascadeFinalizer
 
 type strategy struct {
 	runtime.ObjectTyper
