@@ -136,11 +136,17 @@ func (c CompletedConfig) New() (*Server, error) {
 	}
 
 	streams := &stream.Server{Stopping: s.stopping, Max: extra.MaxStreams}
+	watcher := &observer{}
+	extra.Broker.Observer = watcher
 	if s.Storages, err = newStorages(c.GenericConfig.Authorization.Authorizer, extra, streams); err != nil {
 		return nil, err
 	}
 	broker := s.Storages.Broker
+	if watcher.loops, err = newLoops(server.LoopbackClientConfig, s.Storages, s.Storages.heads, extra.Store.Journal()); err != nil {
+		return nil, err
+	}
 	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
+	s.Add(Component{Name: "loops", Run: watcher.loops.Run})
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type Storages struct {
 	// Broker runs turns.
 	Broker *turns.Broker
 
+	heads              *heads.Store
 	modelStatus        *generic.StatusREST
 	channelStatus      *generic.StatusREST
 	conversationStatus *generic.StatusREST
@@ -67,6 +68,7 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 		return nil, err
 	}
 	options := extra.Broker
+	s.heads = head
 	options.Heads, options.Log, options.Journal = head, s.Messages, store.Journal()
 	options.Conversation = reader[*tightbeamv1.Conversation](s.Conversations)
 	options.Model = reader[*tightbeamv1.TightbeamModel](s.Models)
