@@ -106,7 +106,7 @@ func (db *DB) write(b *batch) error {
 		copy(db.tail[:], page[len(page)-pageSize:])
 	}
 	db.wal.committed(b.segment, b.first, b.lsn, b.rev, b.off, end)
-	db.metrics.committed(b, records, copied.Sub(start), time.Since(copied))
+	db.metrics.committed(b, copied.Sub(start), time.Since(copied))
 	return nil
 }
 

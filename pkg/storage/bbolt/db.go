@@ -98,6 +98,7 @@ func Open(opts Options) (_ *DB, err error) {
 		flushC: make(chan struct{}, 1), expiryC: make(chan struct{}, 1),
 	}
 	db.ckpt.init()
+	db.metrics.init()
 	if err := db.openFiles(); err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", opts.Dir, err)
 	}

@@ -254,3 +254,13 @@ func TestJournalKeepsWhatItAcknowledged(t *testing.T) {
 		t.Fatalf("%d records after the drop, %v", len(records), err)
 	}
 }
+
+// abandon ends the store as a crash of its process would: without a last
+// checkpoint, the files as they are.
+func (db *DB) abandon() {
+	db.mu.Lock()
+	db.closed = true
+	db.broadcastRoom()
+	db.mu.Unlock()
+	db.shutdown()
+}
