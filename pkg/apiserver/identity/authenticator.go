@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
+	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
@@ -21,34 +22,38 @@ import (
 // AdminName is the user that the admin token stands for.
 const AdminName = "safebeam-admin"
 
-// Sources are where identities come from. Each may be missing.
+// Sources are where tokens come from. Each may be missing.
 type Sources struct {
 	// AdminToken is the token of the admin.
 	AdminToken string
 	// TokenFile has lines of token,user,uid,"group1,group2".
 	TokenFile string
-	// ClientCA signs client certificates: the common name is the user, the
-	// organizations are groups.
-	ClientCA dynamiccertificates.CAContentProvider
 }
 
-// NewAuthenticator returns the authenticator of a server that stands alone.
-func NewAuthenticator(sources Sources) (authenticator.Request, error) {
-	var authenticators []authenticator.Request
-	if sources.AdminToken != "" {
-		authenticators = append(authenticators, bearertoken.New(newAdminToken(sources.AdminToken)))
+// Tokens tells who the bearer of a token is.
+func (s Sources) Tokens() (authenticator.Token, error) {
+	var tokens []authenticator.Token
+	if s.AdminToken != "" {
+		tokens = append(tokens, newAdminToken(s.AdminToken))
 	}
-	if sources.TokenFile != "" {
-		tokens, err := tokenfile.NewCSV(sources.TokenFile)
+	if s.TokenFile != "" {
+		file, err := tokenfile.NewCSV(s.TokenFile)
 		if err != nil {
 			return nil, err
 		}
-		authenticators = append(authenticators, bearertoken.New(tokens))
+		tokens = append(tokens, file)
 	}
-	if sources.ClientCA != nil {
-		authenticators = append(authenticators, x509.NewDynamic(sources.ClientCA.VerifyOptions, x509.CommonNameUserConversion))
+	return group.NewTokenGroupAdder(tokenunion.New(tokens...), []string{user.AllAuthenticated}), nil
+}
+
+// NewAuthenticator returns the authenticator of a server that stands alone.
+// clientCA may be nil.
+func NewAuthenticator(tokens authenticator.Token, clientCA dynamiccertificates.CAContentProvider) authenticator.Request {
+	authenticators := []authenticator.Request{bearertoken.New(tokens)}
+	if clientCA != nil {
+		authenticators = append(authenticators, x509.NewDynamic(clientCA.VerifyOptions, x509.CommonNameUserConversion))
 	}
-	return group.NewAuthenticatedGroupAdder(union.New(authenticators...)), nil
+	return group.NewAuthenticatedGroupAdder(union.New(authenticators...))
 }
 
 type adminToken [sha256.Size]byte

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/utils/clock"
 
@@ -164,6 +165,8 @@ type Opened struct {
 	Authority *certificates.Authority
 	// Records keep the server's own credentials.
 	Records certificates.Records
+	// Tokens tells, standalone, who the bearer of a token is.
+	Tokens authenticator.Token
 }
 
 // Close closes the store.
@@ -205,13 +208,13 @@ func (o *Options) Config(ctx context.Context) (_ *Opened, err error) {
 	if opened.Authority, err = certificates.NewAuthority(ctx, opened.Records, "serving-ca", clock.RealClock{}); err != nil {
 		return nil, err
 	}
-	if err = o.apply(ctx, opened); err != nil {
+	if err = o.apply(opened); err != nil {
 		return nil, err
 	}
 	return opened, nil
 }
 
-func (o *Options) apply(ctx context.Context, opened *Opened) error {
+func (o *Options) apply(opened *Opened) error {
 	serving := o.Recommended.SecureServing
 	if serving.ServerCert.CertKey.CertFile == "" && serving.ServerCert.CertKey.KeyFile == "" {
 		cert, err := opened.Authority.Issue("safebeam-apiserver", o.Names...)
@@ -224,7 +227,7 @@ func (o *Options) apply(ctx context.Context, opened *Opened) error {
 		return err
 	}
 	if o.Standalone != nil {
-		return o.Standalone.applyTo(ctx, opened)
+		return o.Standalone.applyTo(opened)
 	}
 	return nil
 }

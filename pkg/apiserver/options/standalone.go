@@ -4,7 +4,6 @@
 package options
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -41,24 +40,24 @@ func (o *StandaloneOptions) validate() []error {
 	return nil
 }
 
-func (o *StandaloneOptions) applyTo(_ context.Context, opened *Opened) error {
+func (o *StandaloneOptions) applyTo(opened *Opened) error {
 	opened.ExtraConfig.Launcher = model.LauncherLocal
-	sources := identity.Sources{AdminToken: o.AdminToken, TokenFile: o.TokenFile}
+	tokens, err := identity.Sources{AdminToken: o.AdminToken, TokenFile: o.TokenFile}.Tokens()
+	if err != nil {
+		return fmt.Errorf("--token-auth-file: %w", err)
+	}
+	opened.Tokens = tokens
 	config := &opened.GenericConfig.Config
+	var clientCA dynamiccertificates.CAContentProvider
 	if o.ClientCAFile != "" {
-		ca, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", o.ClientCAFile)
-		if err != nil {
+		if clientCA, err = dynamiccertificates.NewDynamicCAContentFromFile("client-ca", o.ClientCAFile); err != nil {
 			return fmt.Errorf("--client-ca-file: %w", err)
 		}
-		if err := config.Authentication.ApplyClientCert(ca, config.SecureServing); err != nil {
+		if err := config.Authentication.ApplyClientCert(clientCA, config.SecureServing); err != nil {
 			return err
 		}
-		sources.ClientCA = ca
 	}
-	var err error
-	if config.Authentication.Authenticator, err = identity.NewAuthenticator(sources); err != nil {
-		return err
-	}
+	config.Authentication.Authenticator = identity.NewAuthenticator(tokens, clientCA)
 	config.Authorization.Authorizer, err = identity.NewAuthorizer()
 	return err
 }
