@@ -4,37 +4,149 @@
 package storage
 
 import (
-	"errors"
-	"fmt"
+	"context"
+	"net/http"
+	"path"
 	"path/filepath"
+	"strings"
 
-	"github.com/spf13/pflag"
+	clientkubernetes "go.etcd.io/etcd/client/v3/kubernetes"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/features"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/storage/etcd3"
+	"k8s.io/apiserver/pkg/storage/etcd3/metrics"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+
+	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/storage/bbolt"
 )
 
-// BBoltOptions concern the embedded engine alone.
-type BBoltOptions struct {
-	// DataDir is the directory of the store. One process has it at a time.
-	DataDir string
+// bboltFolder is the engine's part of the data directory, which holds other
+// things as well.
+const bboltFolder = "store"
+
+// bboltEngine is the embedded engine.
+type bboltEngine struct {
+	db     *bbolt.DB
+	client *clientkubernetes.Client
 }
 
-func newBBoltOptions() BBoltOptions {
-	return BBoltOptions{DataDir: "/var/lib/safebeam"}
-}
-
-func (o *BBoltOptions) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir,
-		"The directory that the bbolt engine keeps everything in. It must be on a local or block device with working "+
-			"fsync and file locks, and belongs to one server at a time.")
-}
-
-func (o *BBoltOptions) validate() []error {
-	var errs []error
-	if !filepath.IsAbs(o.DataDir) {
-		errs = append(errs, fmt.Errorf("--data-dir=%q must be an absolute path", o.DataDir))
+func openBBolt(options BBoltOptions) (engine, error) {
+	db, err := bbolt.Open(bbolt.Options{
+		Dir:                 filepath.Join(options.DataDir, bboltFolder),
+		MaxBytes:            options.QuotaBytes,
+		CompactionRetention: options.HistoryRetention,
+		CompactionMaxBytes:  options.HistoryMaxBytes,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return errs
+	AssumeProgress()
+	exposeMetrics(db)
+	return &bboltEngine{db: db, client: db.Client()}, nil
 }
 
-func openBBolt(BBoltOptions) (engine, error) {
-	return nil, errors.New("the bbolt engine is not linked in yet")
+// open does what Kubernetes' factory does for etcd, on the engine's client.
+func (e *bboltEngine) open(config storagebackend.ConfigForResource, newFunc, newListFunc func() runtime.Object, resourcePrefix string) (storage.Interface, factory.DestroyFunc, error) {
+	versioner := storage.APIObjectVersioner{}
+	transformer, decoder := config.Transformer, etcd3.NewDefaultDecoder(config.Codec, versioner)
+	unsafeDeletion := utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion)
+	if unsafeDeletion {
+		transformer = etcd3.WithCorruptObjErrorHandlingTransformer(transformer)
+		decoder = etcd3.WithCorruptObjErrorHandlingDecoder(decoder)
+	}
+	inner, err := etcd3.New(e.client, e.db, config.Codec, newFunc, newListFunc, config.Prefix, resourcePrefix,
+		config.GroupResource, transformer, config.LeaseManagerConfig, decoder, versioner)
+	if err != nil {
+		return nil, nil, err
+	}
+	var store storage.Interface = inner
+	if unsafeDeletion {
+		store = etcd3.NewStoreWithUnsafeCorruptObjectDeletion(store, config.GroupResource)
+	}
+	return &bboltStore{Interface: store, db: e.db, watched: watchedPrefix(config.Prefix, resourcePrefix)}, inner.Close, nil
+}
+
+// watchedPrefix is the prefix of the keys that a resource's watch cache
+// watches.
+func watchedPrefix(prefix, resourcePrefix string) string {
+	return strings.TrimSuffix(path.Join("/", prefix, resourcePrefix), "/") + "/"
+}
+
+func (e *bboltEngine) journal() journal.Journal { return e.db.Journal() }
+
+func (e *bboltEngine) health() []healthz.HealthChecker { return nil }
+
+// ready fails for good after a failed write: whoever watches readiness has to
+// restart the process. It is not part of liveness, since a disk that is full
+// passes without.
+func (e *bboltEngine) ready() []healthz.HealthChecker {
+	return []healthz.HealthChecker{healthz.NamedCheck("store", func(*http.Request) error { return e.db.Ready() })}
+}
+
+func (e *bboltEngine) monitors() ([]metrics.Monitor, error) {
+	return []metrics.Monitor{bboltMonitor{e.db}}, nil
+}
+
+func (e *bboltEngine) close() error {
+	hideMetrics(e.db)
+	return e.db.Close()
+}
+
+type bboltMonitor struct{ db *bbolt.DB }
+
+func (m bboltMonitor) Monitor(context.Context) (metrics.StorageMetrics, error) {
+	stats := m.db.Stats()
+	return metrics.StorageMetrics{Size: stats.LogBytes + stats.CheckpointBytes}, nil
+}
+
+func (bboltMonitor) Close() error { return nil }
+
+// bboltStore is the store of one resource on the embedded engine. Writers of
+// one object go on from each other's staged state instead of waiting for the
+// disk between; see bbolt.DB.Session for why that is safe.
+//
+// A tryUpdate function, and with it admission, may therefore see an object that
+// is not durable yet. If it then never is, neither is the update: the caller
+// gets the engine's error instead of the outcome.
+type bboltStore struct {
+	storage.Interface
+	db      *bbolt.DB
+	watched string
+}
+
+// RequestWatchProgress asks for bookmarks on this resource's watch cache, and
+// for nobody else's.
+func (s *bboltStore) RequestWatchProgress(context.Context) error {
+	s.db.PokeProgress(s.watched)
+	return nil
+}
+
+func (s *bboltStore) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions,
+	validate storage.ValidateObjectFunc, cached runtime.Object, opts storage.DeleteOptions,
+) error {
+	staged, settle := s.db.Session(ctx)
+	err := s.Interface.Delete(staged, key, out, preconditions, validate, cached, opts)
+	return settled(ctx, settle, err)
+}
+
+func (s *bboltStore) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+	preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object,
+) error {
+	staged, settle := s.db.Session(ctx)
+	err := s.Interface.GuaranteedUpdate(staged, key, out, ignoreNotFound, preconditions, tryUpdate, cached)
+	return settled(ctx, settle, err)
+}
+
+// settled returns err once everything that led to it is durable.
+func settled(ctx context.Context, settle func(context.Context) error, err error) error {
+	if settleErr := settle(ctx); settleErr != nil {
+		return settleErr
+	}
+	return err
 }

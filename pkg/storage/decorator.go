@@ -4,6 +4,7 @@
 package storage
 
 import (
+	"fmt"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,8 +50,7 @@ func (f *Factory) cached(
 	if err != nil {
 		return nil, nil, err
 	}
-	store = promptReads{store}
-	c, err := cacher.NewCacherFromConfig(cacher.Config{
+	delegator, destroy, err := NewCached(cacher.Config{
 		Storage:             store,
 		Versioner:           storage.APIObjectVersioner{},
 		GroupResource:       config.GroupResource,
@@ -68,11 +68,25 @@ func (f *Factory) cached(
 		destroyStore()
 		return nil, nil, err
 	}
-	delegator := cacher.NewCacheDelegator(c, store)
-	destroy := f.track(sync.OnceFunc(func() {
+	return delegator, f.track(sync.OnceFunc(func() {
+		destroy()
+		destroyStore()
+	})), nil
+}
+
+// NewCached puts a watch cache on config.Storage whose consistent reads are
+// prompt. It is for those who compose a store by hand, like the conformance
+// suite; registries get theirs from a Factory. The destroy function ends the
+// cache, before the store below it, which is the caller's to end.
+func NewCached(config cacher.Config) (storage.Interface, factory.DestroyFunc, error) {
+	config.Storage = promptReads{config.Storage}
+	c, err := cacher.NewCacherFromConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("watch cache of %s: %w", config.GroupResource, err)
+	}
+	delegator := cacher.NewCacheDelegator(c, config.Storage)
+	return delegator, sync.OnceFunc(func() {
 		delegator.Stop()
 		c.Stop()
-		destroyStore()
-	}))
-	return delegator, destroy, nil
+	}), nil
 }

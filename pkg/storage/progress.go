@@ -46,9 +46,11 @@ func (supportsProgress) Supports(f storage.Feature) bool {
 	return f == storage.RequestWatchProgress
 }
 
-// adoptProgress must run before the first watch cache of an embedded engine is
-// built. The checker is global to the process, as is the choice of the engine.
-func adoptProgress() {
+// AssumeProgress tells watch caches that their store can be asked for
+// bookmarks. It must be called before the first cache of an embedded engine is
+// built, which a Factory does. The answer is global to the process, as is the
+// choice of the engine.
+func AssumeProgress() {
 	if _, done := feature.DefaultFeatureSupportChecker.(supportsProgress); !done {
 		feature.DefaultFeatureSupportChecker = supportsProgress{feature.NewDefaultFeatureSupportChecker()}
 	}
