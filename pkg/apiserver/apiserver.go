@@ -127,9 +127,10 @@ func (c CompletedConfig) New() (*Server, error) {
 	s := &Server{GenericAPIServer: server, stopping: make(chan struct{})}
 	// Functions of Destroy are called when the last request is done, in the
 	// order of their registration: this one comes before the storages'.
-	server.RegisterDestroyFunc(s.beside.stop)
-	if err := server.AddPreShutdownHook("end-streams", func() error {
+	server.RegisterDestroyFunc(func() { _ = s.beside.stop() }) // Run returns the error
+	if err := server.AddPreShutdownHook("streams-and-clients", func() error {
 		close(s.stopping)
+		s.beside.stopClients()
 		return nil
 	}); err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, err
 	}
 	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
-	s.Add(Component{Name: "loops", Run: watcher.loops.Run})
+	s.Add(Component{Name: "loops", Run: watcher.loops.Run, Client: true})
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {
 		return nil, err
 	}
@@ -168,9 +169,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	if err := s.beside.start(ctx, stop); err != nil {
 		s.GenericAPIServer.Destroy()
-		return err
+		return errors.Join(err, s.beside.stop())
 	}
 	err := s.GenericAPIServer.PrepareRun().RunWithContext(ctx)
-	s.beside.stop()
-	return errors.Join(err, s.beside.err)
+	return errors.Join(err, s.beside.stop())
 }

@@ -17,10 +17,11 @@ type Component struct {
 	// Recover takes up what an earlier process left. The server takes no
 	// request before it has returned. It may be nil.
 	Recover func(ctx context.Context) error
-	// Run returns when ctx ends, which is after the last request and after
-	// the components that were added later, or with the error that ends the
-	// server.
+	// Run returns when ctx ends, or with the error that ends the server.
 	Run func(ctx context.Context) error
+	// Client says that the component is a client of the server: it ends while
+	// the server still answers. Others end after the last request.
+	Client bool
 }
 
 // beside is all components of a server. Each may use those that were added
@@ -28,17 +29,17 @@ type Component struct {
 type beside struct {
 	components []Component
 
-	once    sync.Once
+	mu      sync.Mutex
 	running []*run
-	// err may be read once stop has returned.
-	err error
+	errs    []error
 }
 
 // run is one running component.
 type run struct {
-	end  context.CancelFunc
-	done chan struct{}
-	err  error // may be read once done is closed
+	client bool
+	end    context.CancelFunc
+	done   chan struct{}
+	err    error // may be read once done is closed
 }
 
 // start recovers the components one after the other and then runs them all.
@@ -52,9 +53,11 @@ func (b *beside) start(ctx context.Context, failed func()) error {
 			return fmt.Errorf("%s: taking up what was left: %w", component.Name, err)
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, component := range b.components {
 		running, end := context.WithCancel(context.WithoutCancel(ctx))
-		r := &run{end: end, done: make(chan struct{})}
+		r := &run{client: component.Client, end: end, done: make(chan struct{})}
 		b.running = append(b.running, r)
 		go func() {
 			defer close(r.done)
@@ -72,16 +75,34 @@ func (b *beside) start(ctx context.Context, failed func()) error {
 	return nil
 }
 
-// stop ends the components, the last first, and waits for each. It may be
-// called repeatedly.
-func (b *beside) stop() {
-	b.once.Do(func() {
-		var errs []error
-		for _, r := range slices.Backward(b.running) {
-			r.end()
-			<-r.done
-			errs = append(errs, r.err)
+// stopClients ends the components that are clients of the server.
+func (b *beside) stopClients() {
+	b.stopIf(func(r *run) bool { return r.client })
+}
+
+// stop ends all components and returns what they failed with.
+func (b *beside) stop() error {
+	b.stopIf(func(*run) bool { return true })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Join(b.errs...)
+}
+
+// stopIf ends those of the running components that match, the last first, and
+// waits for each.
+func (b *beside) stopIf(match func(*run) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var left []*run
+	for _, r := range slices.Backward(b.running) {
+		if !match(r) {
+			left = append(left, r)
+			continue
 		}
-		b.err = errors.Join(errs...)
-	})
+		r.end()
+		<-r.done
+		b.errs = append(b.errs, r.err)
+	}
+	slices.Reverse(left)
+	b.running = left
 }

@@ -10,8 +10,9 @@
 // Laws:
 //   - Everything that the server owns has been recovered before the first
 //     request is taken.
-//   - It ends in this order: readiness turns off and streams end, no new
-//     request is taken, the requests in flight return, the broker and what
-//     else runs beside the server stop, the storages close. The store itself
-//     belongs to whoever opened it and closes after Run has returned.
+//   - It ends in this order: readiness turns off and streams end, its own
+//     clients end (controllers, and with them the jobs), no new request is
+//     taken, the requests in flight return, the gateway and the broker stop,
+//     the storages close. The store itself belongs to whoever opened it and
+//     closes after Run has returned.
 package apiserver

@@ -27,8 +27,8 @@ func newEffectiveVersion() basecompatibility.EffectiveVersion {
 func (v effectiveVersion) Info() *apimachineryversion.Info {
 	info := v.EffectiveVersion.Info()
 	build, ok := debug.ReadBuildInfo()
-	if info == nil || !ok {
-		return info
+	if info == nil || !ok || strings.HasPrefix(info.GitVersion, "v1.") {
+		return info // the build says it all
 	}
 	for _, dependency := range build.Deps {
 		// k8s.io/apiserver v0.37.2 is the server library of Kubernetes v1.37.2.

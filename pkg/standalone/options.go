@@ -25,6 +25,8 @@ const DefaultGatewayAddress = "127.0.0.1:7444"
 // Options are the flags of a standalone process.
 type Options struct {
 	Server *options.Options
+	// Kubeconfig is the file that the admin's credential is kept in.
+	Kubeconfig string
 	// SecretsDir has one directory for each Secret: NAMESPACE/NAME or NAME.
 	SecretsDir string
 	// GatewayAddress is where the gateway listens.
@@ -57,11 +59,10 @@ func defaultDataDir() string {
 // DataDir is the directory of the store and of everything else that is kept.
 func (o *Options) DataDir() string { return o.Server.Storage.BBolt.DataDir }
 
-// Kubeconfig is the file with the admin's credential.
-func (o *Options) Kubeconfig() string { return filepath.Join(o.DataDir(), "kubeconfig") }
-
 // AddFlags adds the flags to fs.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
+		"The file to write, for kubectl, with the admin's credential. Default DATA_DIR/kubeconfig.")
 	fs.StringVar(&o.SecretsDir, "secrets-dir", o.SecretsDir,
 		"The directory of model secrets: one directory for each, named as spec.secretName, with the files provider, model and api-key. Default DATA_DIR/secrets.")
 	fs.StringVar(&o.GatewayAddress, "gateway-address", o.GatewayAddress,
@@ -106,13 +107,16 @@ func (o *Options) Complete() error {
 	if o.SecretsDir == "" {
 		o.SecretsDir = filepath.Join(dir, "secrets")
 	}
+	if o.Kubeconfig == "" {
+		o.Kubeconfig = filepath.Join(dir, "kubeconfig")
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	if err := refuseOpen(dir); err != nil {
 		return err
 	}
-	if o.Server.Standalone.AdminToken, err = adminToken(o.Kubeconfig()); err != nil {
+	if o.Server.Standalone.AdminToken, err = adminToken(o.Kubeconfig); err != nil {
 		return err
 	}
 	return o.Server.Complete()

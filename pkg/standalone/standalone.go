@@ -57,13 +57,13 @@ func Run(ctx context.Context, o *Options, ready func(Ready)) (err error) {
 	told := Ready{
 		Server:     "https://" + net.JoinHostPort(o.Server.Recommended.SecureServing.BindAddress.String(), strconv.Itoa(o.Server.Recommended.SecureServing.BindPort)),
 		Gateway:    listener.Addr().String(),
-		Kubeconfig: o.Kubeconfig(),
+		Kubeconfig: o.Kubeconfig,
 	}
 	client := rest.CopyConfig(server.GenericAPIServer.LoopbackClientConfig)
 	if err := o.add(ctx, opened, server, listener, client); err != nil {
 		return err
 	}
-	server.Add(apiserver.Component{Name: "readiness", Run: func(ctx context.Context) error {
+	server.Add(apiserver.Component{Name: "readiness", Client: true, Run: func(ctx context.Context) error {
 		return announce(ctx, client, func() error {
 			if err := o.publish(opened, told); err != nil {
 				return err
@@ -128,7 +128,7 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 	if err != nil {
 		return err
 	}
-	server.Add(apiserver.Component{Name: "controllers", Run: loops.Run})
+	server.Add(apiserver.Component{Name: "controllers", Run: loops.Run, Client: true})
 	return nil
 }
 
