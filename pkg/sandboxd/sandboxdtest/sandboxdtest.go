@@ -1,0 +1,146 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sandboxdtest runs a real sandboxd, as a process of its own, beside a
+// test: the test's own binary, called again. Tests that use it have
+//
+//	func TestMain(m *testing.M) { sandboxdtest.Main(); os.Exit(m.Run()) }
+//
+// The sandboxd has the test's view of the machine; for one in a sandbox there is
+// package bubblewrap.
+package sandboxdtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log"
+	"math/big"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"safebeam.dev/safebeam/pkg/sandboxd"
+)
+
+// ServerName is the name in the gateway's certificate.
+const ServerName = "gateway.safebeam.test"
+
+const variable = "SAFEBEAM_TEST_SANDBOXD"
+
+// Config is what a sandboxd is told.
+type Config struct {
+	Gateway       string
+	CA            []byte
+	TokenFile     string
+	WritablePaths []string
+	MaxProcesses  int
+	MemoryLimit   uint64
+	PidsLimit     uint64
+}
+
+// Main becomes sandboxd if the process was started as one.
+func Main() {
+	encoded := os.Getenv(variable)
+	if encoded == "" {
+		return
+	}
+	os.Unsetenv(variable)
+	if err := serve(encoded); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func serve(encoded string) error {
+	var c Config
+	if err := json.Unmarshal([]byte(encoded), &c); err != nil {
+		return err
+	}
+	if err := sandboxd.Harden(0); err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(c.CA)
+	return sandboxd.Run(context.Background(), sandboxd.Options{
+		Gateway: c.Gateway, TLS: &tls.Config{RootCAs: pool, ServerName: ServerName},
+		Token:         sandboxd.TokenFile(c.TokenFile),
+		WritablePaths: c.WritablePaths, Env: []string{"PATH=" + os.Getenv("PATH")},
+		MaxProcesses: c.MaxProcesses, MemoryLimit: c.MemoryLimit, PidsLimit: c.PidsLimit,
+		Release: "test", Log: log.New(os.Stderr, "sandboxd: ", 0),
+	})
+}
+
+// Process is a running sandboxd.
+type Process struct {
+	*exec.Cmd
+	Output *Output
+	done   chan struct{}
+}
+
+// Output is what it said.
+type Output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(p) }
+func (o *Output) String() string              { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
+
+// Done is closed when it has exited.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Start starts a sandboxd that ends with the test.
+func Start(t testing.TB, c Config) *Process {
+	t.Helper()
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{Cmd: exec.Command("/proc/self/exe"), Output: &Output{}, done: make(chan struct{})}
+	p.Cmd.Env = append(os.Environ(), variable+"="+string(encoded))
+	p.Cmd.Stderr = p.Output
+	if err := p.Cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.Cmd.Wait(); close(p.done) }()
+	t.Cleanup(func() {
+		p.Process.Kill()
+		<-p.done
+		if t.Failed() {
+			t.Logf("sandboxd said:\n%s", p.Output)
+		}
+	})
+	return p
+}
+
+// Certificates makes a CA and a serving certificate for ServerName.
+func Certificates(t testing.TB) (ca []byte, serving tls.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{ServerName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
