@@ -4,27 +4,24 @@
 package v1
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"safebeam.dev/safebeam/apis/internal/fieldlabel"
 )
 
-// selectableFields are what field selectors may name, besides metadata.name
-// and metadata.namespace. The set that each Fields function returns holds
-// exactly these; a test keeps the two together.
+// selectableFields are what field selectors may name. The set that each Fields
+// function returns holds exactly these; a test keeps the two together.
 var selectableFields = map[string][]string{
-	"TightbeamModel":   {"spec.provider", "spec.secretName"},
-	"TightbeamChannel": {"spec.type", "spec.targetModel"},
-	"Conversation":     {"spec.model", "status.phase"},
-	"Turn":             {"spec.conversation", "spec.model", "spec.agent", "status.phase", "status.model"},
+	"TightbeamModel":   {fieldlabel.Name, fieldlabel.Namespace, "spec.provider", "spec.secretName"},
+	"TightbeamChannel": {fieldlabel.Name, fieldlabel.Namespace, "spec.type", "spec.targetModel"},
+	"Conversation":     {fieldlabel.Name, fieldlabel.Namespace, "spec.model", "status.phase"},
+	"Turn":             {fieldlabel.Name, fieldlabel.Namespace, "spec.conversation", "spec.model", "spec.agent", "status.phase", "status.model"},
 }
 
 // ModelFields is what field selectors see of a model.
 func ModelFields(m *TightbeamModel) fields.Set {
-	return objectFields(m.Name, m.Namespace, fields.Set{
+	return fieldlabel.Namespaced(&m.ObjectMeta, fields.Set{
 		"spec.provider":   string(m.Spec.Provider),
 		"spec.secretName": m.Spec.SecretName,
 	})
@@ -32,7 +29,7 @@ func ModelFields(m *TightbeamModel) fields.Set {
 
 // ChannelFields is what field selectors see of a channel.
 func ChannelFields(c *TightbeamChannel) fields.Set {
-	return objectFields(c.Name, c.Namespace, fields.Set{
+	return fieldlabel.Namespaced(&c.ObjectMeta, fields.Set{
 		"spec.type":        string(c.Spec.Type),
 		"spec.targetModel": c.Spec.TargetModel,
 	})
@@ -40,7 +37,7 @@ func ChannelFields(c *TightbeamChannel) fields.Set {
 
 // ConversationFields is what field selectors see of a conversation.
 func ConversationFields(c *Conversation) fields.Set {
-	return objectFields(c.Name, c.Namespace, fields.Set{
+	return fieldlabel.Namespaced(&c.ObjectMeta, fields.Set{
 		"spec.model":   c.Spec.Model,
 		"status.phase": string(c.Status.Phase),
 	})
@@ -48,7 +45,7 @@ func ConversationFields(c *Conversation) fields.Set {
 
 // TurnFields is what field selectors see of a turn.
 func TurnFields(t *Turn) fields.Set {
-	return objectFields(t.Name, t.Namespace, fields.Set{
+	return fieldlabel.Namespaced(&t.ObjectMeta, fields.Set{
 		"spec.conversation": t.Spec.Conversation,
 		"spec.model":        t.Spec.Model,
 		"spec.agent":        t.Spec.Agent,
@@ -57,24 +54,6 @@ func TurnFields(t *Turn) fields.Set {
 	})
 }
 
-func objectFields(name, namespace string, set fields.Set) fields.Set {
-	set["metadata.name"] = name
-	set["metadata.namespace"] = namespace
-	return set
-}
-
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
-	for kind, selectable := range selectableFields {
-		selectable := append([]string{"metadata.name", "metadata.namespace"}, selectable...)
-		err := scheme.AddFieldLabelConversionFunc(SchemeGroupVersion.WithKind(kind), func(label, value string) (string, string, error) {
-			if slices.Contains(selectable, label) {
-				return label, value, nil
-			}
-			return "", "", fmt.Errorf("field label %q is not known for %s; known are %s", label, kind, strings.Join(selectable, ", "))
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return fieldlabel.Register(scheme, SchemeGroupVersion, selectableFields)
 }

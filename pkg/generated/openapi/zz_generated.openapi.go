@@ -18,6 +18,7 @@ import (
 	version "k8s.io/apimachinery/pkg/version"
 	common "k8s.io/kube-openapi/pkg/common"
 	spec "k8s.io/kube-openapi/pkg/validation/spec"
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -135,6 +136,46 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.Unknown{}.OpenAPIModelName():                              schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
 		intstr.IntOrString{}.OpenAPIModelName():                           schema_apimachinery_pkg_util_intstr_IntOrString(ref),
 		version.Info{}.OpenAPIModelName():                                 schema_k8sio_apimachinery_pkg_version_Info(ref),
+		llmsafespacev1.AutoScaling{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_AutoScaling(ref),
+		llmsafespacev1.EnvVar{}.OpenAPIModelName():                        schema_safebeam_apis_llmsafespace_v1_EnvVar(ref),
+		llmsafespacev1.Execution{}.OpenAPIModelName():                     schema_safebeam_apis_llmsafespace_v1_Execution(ref),
+		llmsafespacev1.ExecutionList{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_ExecutionList(ref),
+		llmsafespacev1.ExecutionOutput{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_ExecutionOutput(ref),
+		llmsafespacev1.ExecutionSpec{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_ExecutionSpec(ref),
+		llmsafespacev1.ExecutionStatus{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_ExecutionStatus(ref),
+		llmsafespacev1.Filesystem{}.OpenAPIModelName():                    schema_safebeam_apis_llmsafespace_v1_Filesystem(ref),
+		llmsafespacev1.NetworkAccess{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_NetworkAccess(ref),
+		llmsafespacev1.NetworkPort{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_NetworkPort(ref),
+		llmsafespacev1.NetworkRule{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_NetworkRule(ref),
+		llmsafespacev1.ObjectReference{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_ObjectReference(ref),
+		llmsafespacev1.PreloadScript{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_PreloadScript(ref),
+		llmsafespacev1.ProfileFilesystem{}.OpenAPIModelName():             schema_safebeam_apis_llmsafespace_v1_ProfileFilesystem(ref),
+		llmsafespacev1.ProfileNetworkPolicy{}.OpenAPIModelName():          schema_safebeam_apis_llmsafespace_v1_ProfileNetworkPolicy(ref),
+		llmsafespacev1.Resources{}.OpenAPIModelName():                     schema_safebeam_apis_llmsafespace_v1_Resources(ref),
+		llmsafespacev1.RuntimeEnvironment{}.OpenAPIModelName():            schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironment(ref),
+		llmsafespacev1.RuntimeEnvironmentList{}.OpenAPIModelName():        schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentList(ref),
+		llmsafespacev1.RuntimeEnvironmentSpec{}.OpenAPIModelName():        schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentSpec(ref),
+		llmsafespacev1.RuntimeEnvironmentStatus{}.OpenAPIModelName():      schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentStatus(ref),
+		llmsafespacev1.RuntimeResources{}.OpenAPIModelName():              schema_safebeam_apis_llmsafespace_v1_RuntimeResources(ref),
+		llmsafespacev1.Sandbox{}.OpenAPIModelName():                       schema_safebeam_apis_llmsafespace_v1_Sandbox(ref),
+		llmsafespacev1.SandboxList{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_SandboxList(ref),
+		llmsafespacev1.SandboxProfile{}.OpenAPIModelName():                schema_safebeam_apis_llmsafespace_v1_SandboxProfile(ref),
+		llmsafespacev1.SandboxProfileList{}.OpenAPIModelName():            schema_safebeam_apis_llmsafespace_v1_SandboxProfileList(ref),
+		llmsafespacev1.SandboxProfileSpec{}.OpenAPIModelName():            schema_safebeam_apis_llmsafespace_v1_SandboxProfileSpec(ref),
+		llmsafespacev1.SandboxSpec{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_SandboxSpec(ref),
+		llmsafespacev1.SandboxStatus{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_SandboxStatus(ref),
+		llmsafespacev1.SandboxTimings{}.OpenAPIModelName():                schema_safebeam_apis_llmsafespace_v1_SandboxTimings(ref),
+		llmsafespacev1.SeccompProfile{}.OpenAPIModelName():                schema_safebeam_apis_llmsafespace_v1_SeccompProfile(ref),
+		llmsafespacev1.SecurityContext{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_SecurityContext(ref),
+		llmsafespacev1.Storage{}.OpenAPIModelName():                       schema_safebeam_apis_llmsafespace_v1_Storage(ref),
+		llmsafespacev1.WarmPod{}.OpenAPIModelName():                       schema_safebeam_apis_llmsafespace_v1_WarmPod(ref),
+		llmsafespacev1.WarmPodList{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_WarmPodList(ref),
+		llmsafespacev1.WarmPodSpec{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_WarmPodSpec(ref),
+		llmsafespacev1.WarmPodStatus{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref),
+		llmsafespacev1.WarmPool{}.OpenAPIModelName():                      schema_safebeam_apis_llmsafespace_v1_WarmPool(ref),
+		llmsafespacev1.WarmPoolList{}.OpenAPIModelName():                  schema_safebeam_apis_llmsafespace_v1_WarmPoolList(ref),
+		llmsafespacev1.WarmPoolSpec{}.OpenAPIModelName():                  schema_safebeam_apis_llmsafespace_v1_WarmPoolSpec(ref),
+		llmsafespacev1.WarmPoolStatus{}.OpenAPIModelName():                schema_safebeam_apis_llmsafespace_v1_WarmPoolStatus(ref),
 		tightbeamv1.ChannelConversation{}.OpenAPIModelName():              schema_safebeam_apis_tightbeam_v1_ChannelConversation(ref),
 		tightbeamv1.ContentBlock{}.OpenAPIModelName():                     schema_safebeam_apis_tightbeam_v1_ContentBlock(ref),
 		tightbeamv1.Conversation{}.OpenAPIModelName():                     schema_safebeam_apis_tightbeam_v1_Conversation(ref),
@@ -5224,6 +5265,2391 @@ func schema_k8sio_apimachinery_pkg_version_Info(ref common.ReferenceCallback) co
 				Required: []string{"major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"},
 			},
 		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_AutoScaling(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AutoScaling changes the number of unused pods by use.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"enabled": {
+						SchemaProps: spec.SchemaProps{
+							Description: "enabled turns it on. Default false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"targetUtilization": {
+						SchemaProps: spec.SchemaProps{
+							Description: "targetUtilization is the percentage of pods in use that is aimed at. Default 80.",
+							Default:     80,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"scaleDownDelay": {
+						SchemaProps: spec.SchemaProps{
+							Description: "scaleDownDelay is the time in seconds after a change before pods are taken away. Default 300.",
+							Default:     300,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_EnvVar(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EnvVar is an environment variable.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the variable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "value of the variable.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_Execution(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Execution is code or a command that runs once in a sandbox. It survives its client, and its output survives the sandbox.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what runs. It cannot change.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.ExecutionSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is how far it is, and how it ended.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.ExecutionStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.ExecutionSpec{}.OpenAPIModelName(), llmsafespacev1.ExecutionStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ExecutionList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecutionList is a list of executions.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.Execution{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.Execution{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ExecutionOutput(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecutionOutput is the beginning and the end of a stream. Bytes that are no UTF-8 stand as U+FFFD; the subresource log has them as they were.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"head": {
+						SchemaProps: spec.SchemaProps{
+							Description: "head is the beginning, all of it where it is not truncated.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"tail": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tail is the end, where something is left out after head.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"totalBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "totalBytes is what the process wrote.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"truncated": {
+						SchemaProps: spec.SchemaProps{
+							Description: "truncated says that something is left out between head and tail.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"totalBytes"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ExecutionSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecutionSpec is what runs. It cannot change.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"sandbox": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sandbox of this namespace to run in.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code of a program in the language. Either code or command.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"command": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "command and its arguments, without a shell in between. Either code or command.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"language": {
+						SchemaProps: spec.SchemaProps{
+							Description: "language of the code. Default: that of the sandbox's runtime.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"stdin": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdin is what the process reads. Default: nothing.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"env": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "env is added to the sandbox's environment, and wins over it.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.EnvVar{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"workingDir": {
+						SchemaProps: spec.SchemaProps{
+							Description: "workingDir is where the process starts. Default /workspace.",
+							Default:     "/workspace",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"timeoutSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timeoutSeconds is the time after which the whole process group is killed. Default 30.",
+							Default:     30,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"ttlSecondsAfterFinished": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ttlSecondsAfterFinished is how long the object and its output stay. Default 3600.",
+							Default:     3600,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"sandbox"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.EnvVar{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ExecutionStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecutionStatus is how far an execution is, and how it ended.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase is Queued, Running, Succeeded, Failed, TimedOut, Cancelled or Lost.\n\nPossible enum values:\n - `\"Cancelled\"`\n - `\"Failed\"` ended with another one, by a signal, or did not start.\n - `\"Lost\"` is one whose outcome nobody can tell any more.\n - `\"Queued\"`\n - `\"Running\"` is durable before the process starts: an execution runs at most once.\n - `\"Succeeded\"` ended with exit code 0.\n - `\"TimedOut\"` was killed after timeoutSeconds; its exit code is 124.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Cancelled", "Failed", "Lost", "Queued", "Running", "Succeeded", "TimedOut"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason says in a word why, such as OOMKilled or SandboxTerminated.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says it in a sentence.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sandboxUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sandboxUID is the sandbox that it runs in; one of the same name made later never adopts it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"exitCode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "exitCode of the process; 124 after a timeout, 128 and the signal's number after a signal.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"signal": {
+						SchemaProps: spec.SchemaProps{
+							Description: "signal that ended the process, such as SIGKILL.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"stdout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdout of the process.",
+							Ref:         ref(llmsafespacev1.ExecutionOutput{}.OpenAPIModelName()),
+						},
+					},
+					"stderr": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stderr of the process.",
+							Ref:         ref(llmsafespacev1.ExecutionOutput{}.OpenAPIModelName()),
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is when the process was started.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"completionTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "completionTime is when it reached its terminal phase.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "type",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Complete and Failed, for kubectl wait.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Condition{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), llmsafespacev1.ExecutionOutput{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_Filesystem(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Filesystem says what may be written to.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"readOnlyRoot": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readOnlyRoot makes everything read-only but writablePaths. Default true; false needs the security level custom.",
+							Default:     true,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"writablePaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "writablePaths may be written to. Default /tmp and /workspace.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_NetworkAccess(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NetworkAccess opens the network.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"egress": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "egress is what may be reached.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.NetworkRule{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"ingress": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ingress lets pods of the same namespace reach the sandbox. Default false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.NetworkRule{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_NetworkPort(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NetworkPort is a port of a protocol.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"port": {
+						SchemaProps: spec.SchemaProps{
+							Description: "port number.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"protocol": {
+						SchemaProps: spec.SchemaProps{
+							Description: "protocol is TCP or UDP. Default TCP.",
+							Default:     "TCP",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"port"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_NetworkRule(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NetworkRule is a range of addresses and ports.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"domain": {
+						SchemaProps: spec.SchemaProps{
+							Description: "domain is a DNS name. It is refused for now: name a cidr.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cidr": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cidr is a range of addresses, such as 192.0.2.0/24.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ports": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ports that may be reached. Default: TCP 443.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.NetworkPort{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.NetworkPort{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ObjectReference(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ObjectReference names an object, by default of the same namespace.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace of the object. Default: the one that refers to it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_PreloadScript(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PreloadScript is code in the runtime's language.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the script, for conditions and logs.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"content": {
+						SchemaProps: spec.SchemaProps{
+							Description: "content of the script.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "content"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ProfileFilesystem(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ProfileFilesystem says what sandboxes may write to.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"readOnlyPaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "readOnlyPaths can never be written to.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"writablePaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "writablePaths may be written to, and are where the sandbox names none.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_ProfileNetworkPolicy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ProfileNetworkPolicy is what sandboxes may open in one direction.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type is egress or ingress.\n\nPossible enum values:\n - `\"egress\"`\n - `\"ingress\"`",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"egress", "ingress"},
+						},
+					},
+					"rules": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "rules that are allowed.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.NetworkRule{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"type"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.NetworkRule{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_Resources(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Resources are the limits that a sandbox lives in; they are also what is requested for it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"cpu": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cpu, in cores. Default 500m.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"memory": {
+						SchemaProps: spec.SchemaProps{
+							Description: "memory, in bytes. Default 512Mi.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"ephemeralStorage": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ephemeralStorage is the disk space of the writable paths, in bytes. Default 1Gi.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"cpuPinning": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cpuPinning asks for cores of its own. It is refused for now.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"gpu": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gpu asks for a graphics processor. It is refused for now.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironment(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RuntimeEnvironment is an image that sandboxes are made from. Sandboxes name a language and a version, never an image.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec says what the image has.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.RuntimeEnvironmentSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what has been observed of the image.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.RuntimeEnvironmentStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.RuntimeEnvironmentSpec{}.OpenAPIModelName(), llmsafespacev1.RuntimeEnvironmentStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RuntimeEnvironmentList is a list of runtime environments.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.RuntimeEnvironment{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.RuntimeEnvironment{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RuntimeEnvironmentSpec says what an image has.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"image": {
+						SchemaProps: spec.SchemaProps{
+							Description: "image that pods run. The local launcher uses what the machine has.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"language": {
+						SchemaProps: spec.SchemaProps{
+							Description: "language, such as python or nodejs.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version of the language that the image has.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"servesVersions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "servesVersions are further versions that may be asked for and are answered with this one.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"tags": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "tags for people and selectors.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"preInstalledPackages": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "preInstalledPackages of the language.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"packageManager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "packageManager of the language, such as pip or npm.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"securityFeatures": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "securityFeatures that the image is known to work with, such as gvisor.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"resourceRequirements": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceRequirements of the image.",
+							Ref:         ref(llmsafespacev1.RuntimeResources{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"image", "language"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.RuntimeResources{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RuntimeEnvironmentStatus is what has been observed of an image.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"available": {
+						SchemaProps: spec.SchemaProps{
+							Description: "available says that sandboxes can be made from it.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"lastValidated": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastValidated is when that was last found out.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that the status is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says why it is not available.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_RuntimeResources(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RuntimeResources are what an image needs.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"minCpu": {
+						SchemaProps: spec.SchemaProps{
+							Description: "minCpu is what a sandbox must have at least.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"minMemory": {
+						SchemaProps: spec.SchemaProps{
+							Description: "minMemory is what a sandbox must have at least.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"recommendedCpu": {
+						SchemaProps: spec.SchemaProps{
+							Description: "recommendedCpu is what a sandbox should have.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"recommendedMemory": {
+						SchemaProps: spec.SchemaProps{
+							Description: "recommendedMemory is what a sandbox should have.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_Sandbox(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Sandbox is a place to run code that nobody trusts.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec says what the sandbox offers and what it is held by. Only its times may change.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.SandboxSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what has been observed of the sandbox.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.SandboxStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.SandboxSpec{}.OpenAPIModelName(), llmsafespacev1.SandboxStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxList is a list of sandboxes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.Sandbox{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.Sandbox{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxProfile(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxProfile is policy for sandboxes: they may tighten it, never loosen it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec bounds the sandboxes that refer to the profile.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.SandboxProfileSpec{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.SandboxProfileSpec{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxProfileList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxProfileList is a list of profiles.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.SandboxProfile{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.SandboxProfile{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxProfileSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxProfileSpec bounds the sandboxes that refer to the profile.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"language": {
+						SchemaProps: spec.SchemaProps{
+							Description: "language of the runtimes that the profile is for.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"securityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityLevel that sandboxes have at least. Default standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
+							Default:     "standard",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"custom", "high", "standard"},
+						},
+					},
+					"seccompProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seccompProfile is the file of a seccomp profile, below the kubelet's seccomp directory. Default: the container runtime's profile.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"networkPolicies": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "networkPolicies are what sandboxes may open. Unset: nothing.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.ProfileNetworkPolicy{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"preInstalledPackages": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "preInstalledPackages are those that a runtime must have to serve the profile.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"resourceDefaults": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceDefaults are the resources of sandboxes that set none.",
+							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"filesystemConfig": {
+						SchemaProps: spec.SchemaProps{
+							Description: "filesystemConfig says what sandboxes may write to.",
+							Ref:         ref(llmsafespacev1.ProfileFilesystem{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"language"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.ProfileFilesystem{}.OpenAPIModelName(), llmsafespacev1.ProfileNetworkPolicy{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxSpec says what the sandbox offers and what it is held by.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"runtime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runtime is language:version, such as python:3.11, or the name of a RuntimeEnvironment.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"securityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityLevel is standard, high or custom. Default standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
+							Default:     "standard",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"custom", "high", "standard"},
+						},
+					},
+					"timeout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timeout is the sandbox's lifetime in seconds, from its start. Default 300.",
+							Default:     300,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"idleTimeout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "idleTimeout is the time in seconds without exec, execution, stream or file traffic after which the sandbox ends before its timeout. Unset: it does not.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"resources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resources are the limits of everything in the sandbox together.",
+							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"env": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "env is given to every process, in warm pods too.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.EnvVar{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"networkAccess": {
+						SchemaProps: spec.SchemaProps{
+							Description: "networkAccess opens the network. Unset: nothing goes in or out.",
+							Ref:         ref(llmsafespacev1.NetworkAccess{}.OpenAPIModelName()),
+						},
+					},
+					"filesystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "filesystem says what may be written to.",
+							Ref:         ref(llmsafespacev1.Filesystem{}.OpenAPIModelName()),
+						},
+					},
+					"storage": {
+						SchemaProps: spec.SchemaProps{
+							Description: "storage asks for a volume under /workspace.",
+							Ref:         ref(llmsafespacev1.Storage{}.OpenAPIModelName()),
+						},
+					},
+					"securityContext": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityContext of the processes. It may ask for less than the security level gives, never for more.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.SecurityContext{}.OpenAPIModelName()),
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is whom the sandbox is for, in the words of whoever creates it. Who that really was is status.createdBy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ttlSecondsAfterFinished": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ttlSecondsAfterFinished is how long the object stays after the sandbox's end. Default 3600.",
+							Default:     3600,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"useWarmPool": {
+						SchemaProps: spec.SchemaProps{
+							Description: "useWarmPool takes a warm pod if one fits. Default true.",
+							Default:     true,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"warmPoolRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "warmPoolRef names the pool to take the warm pod from. Default: any that fits and allows this namespace.",
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"profileRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "profileRef names the SandboxProfile that bounds the sandbox. Using one of another namespace needs the verb use on it.",
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"runtime"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.EnvVar{}.OpenAPIModelName(), llmsafespacev1.Filesystem{}.OpenAPIModelName(), llmsafespacev1.NetworkAccess{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName(), llmsafespacev1.SecurityContext{}.OpenAPIModelName(), llmsafespacev1.Storage{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxStatus is what has been observed of a sandbox. It is for people and programs to read; nothing is routed by it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase is Pending, Creating, Running, Terminating, and in the end Terminated, Failed or Lost.\n\nPossible enum values:\n - `\"Creating\"` has a pod that is not ready.\n - `\"Failed\"` never came to be, or ended of itself.\n - `\"Lost\"` had a pod that went away.\n - `\"Pending\"` waits for a pod to be made.\n - `\"Running\"` can be used.\n - `\"Terminated\"` ended as it should: by its time or by its owner.\n - `\"Terminating\"` is being ended.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Creating", "Failed", "Lost", "Pending", "Running", "Terminated", "Terminating"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason says in a word why the phase is what it is, such as TimedOut, Idle, OOMKilled or NodeLost.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says it in a sentence.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that the status is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "type",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready, PodCreated, WarmPodBound.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"createdBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "createdBy is the user that created the sandbox.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"runtimeEnvironment": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runtimeEnvironment is the name of the RuntimeEnvironment that spec.runtime was resolved to.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"runtimeVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runtimeVersion is the version that really runs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is when the sandbox came to be Running.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"expiresAt": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expiresAt is when its timeout ends it.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"lastActivityTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastActivityTime is when something last ran or went in or out, to the minute.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"completionTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "completionTime is when the sandbox reached its terminal phase.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"resources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resources in force. A warm pod may have more than was asked for.",
+							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"endpoint": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endpoint is the DNS name under which pods that may reach the sandbox find it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"podName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podName of the pod, or the name of the process group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"podNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podNamespace of the pod: the pool's for a warm one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"podIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podIP of the pod.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nodeName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeName is where the pod runs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"warmPodRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "warmPodRef names the WarmPod that was bound.",
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"timings": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timings of the way to Running.",
+							Ref:         ref(llmsafespacev1.SandboxTimings{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName(), llmsafespacev1.SandboxTimings{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxTimings(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxTimings are durations in milliseconds, from creation.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"queuedMilliseconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "queuedMilliseconds is until a pod was chosen or its making begun.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"boundMilliseconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "boundMilliseconds is until the sandbox had its pod.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"readyMilliseconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readyMilliseconds is until the sandbox could be used.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SeccompProfile(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SeccompProfile filters system calls.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type is RuntimeDefault, or with the security level custom Localhost.\n\nPossible enum values:\n - `\"Localhost\"` is a file on the node.\n - `\"RuntimeDefault\"` is the container runtime's profile.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Localhost", "RuntimeDefault"},
+						},
+					},
+					"localhostProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "localhostProfile is the file of type Localhost, below the kubelet's seccomp directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"type"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SecurityContext(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SecurityContext of the processes in a sandbox.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"runAsNonRoot": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsNonRoot is always true.",
+							Default:     true,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"runAsUser": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsUser is the user id. Default 1000.",
+							Default:     1000,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"runAsGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsGroup is the group id. Default 1000.",
+							Default:     1000,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"seccompProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seccompProfile filters system calls. Default: the profile's, or RuntimeDefault.",
+							Ref:         ref(llmsafespacev1.SeccompProfile{}.OpenAPIModelName()),
+						},
+					},
+					"appArmorProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "appArmorProfile is refused for now.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"allowPrivilegeEscalation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "allowPrivilegeEscalation is always false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.SeccompProfile{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_Storage(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Storage asks for a volume.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"persistent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "persistent makes /workspace a volume. Default false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"volumeSize": {
+						SchemaProps: spec.SchemaProps{
+							Description: "volumeSize of the volume. Default 5Gi.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPod(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPod is a pod of a pool. Pools make them; one that a user makes stays Pending and counts for nothing.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec names the pool. It cannot change.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.WarmPodSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what has been observed of the pod.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.WarmPodStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.WarmPodSpec{}.OpenAPIModelName(), llmsafespacev1.WarmPodStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPodList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPodList is a list of warm pods.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.WarmPod{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.WarmPod{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPodSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPodSpec names the pool.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"poolRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "poolRef names the pool.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"creationTimestamp": {
+						SchemaProps: spec.SchemaProps{
+							Description: "creationTimestamp is accepted and has no effect: metadata has it.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"lastHeartbeat": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastHeartbeat is accepted and has no effect: status has it.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"poolRef"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPodStatus is what has been observed of a warm pod. What the pod was made as stands here: the pool's spec may have changed since.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase is Pending, Ready, Assigned or Terminating.\n\nPossible enum values:\n - `\"Assigned\"` serves a sandbox, once.\n - `\"Pending\"` is being made, or was made by a user and never counts.\n - `\"Ready\"` waits for a sandbox.\n - `\"Terminating\"` is being removed.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Assigned", "Pending", "Ready", "Terminating"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason says in a word why, such as PreloadFailed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says it in a sentence, with what a preload step wrote last.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"poolUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "poolUID is the pool that made the pod.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"poolGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "poolGeneration is the generation of the pool's spec that the pod is made by.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"runtimeEnvironment": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runtimeEnvironment is the name of the RuntimeEnvironment that runs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"securityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityLevel that holds it.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"custom", "high", "standard"},
+						},
+					},
+					"resources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resources in force.",
+							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"podName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podName of the pod.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"podNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podNamespace of the pod: the pool's.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"readyTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readyTime is when it became Ready.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"lastHeartbeat": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastHeartbeat is when its sandboxd was last heard of, to the minute.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"assignedTo": {
+						SchemaProps: spec.SchemaProps{
+							Description: "assignedTo is the sandbox it serves, as NAMESPACE/NAME.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"assignedToUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "assignedToUID is the uid of that sandbox.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"assignedAt": {
+						SchemaProps: spec.SchemaProps{
+							Description: "assignedAt is when it was bound.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.MicroTime{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPool(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPool keeps pods ready, so that a sandbox is Running when its creation returns.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec says which pods are kept, and how many.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.WarmPoolSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what has been observed of the pool.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(llmsafespacev1.WarmPoolStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.WarmPoolSpec{}.OpenAPIModelName(), llmsafespacev1.WarmPoolStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPoolList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPoolList is a list of pools.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.WarmPool{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), llmsafespacev1.WarmPool{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPoolSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPoolSpec says which pods are kept, and how many.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"runtime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runtime is language:version, such as python:3.11, or the name of a RuntimeEnvironment.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"minSize": {
+						SchemaProps: spec.SchemaProps{
+							Description: "minSize is the number of unused pods that are kept ready. It is what the subresource scale changes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"maxSize": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxSize is the largest number of pods, used and unused. 0: no limit.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"securityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityLevel is standard, high or custom; sandboxes of another level never get a pod of this pool. Default standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
+							Default:     "standard",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"custom", "high", "standard"},
+						},
+					},
+					"ttl": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ttl is the time in seconds after which an unused pod is replaced. 0: never. Default 3600.",
+							Default:     3600,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"resources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resources of each pod. A sandbox fits that asks for no more.",
+							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"profileRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "profileRef names the SandboxProfile that bounds the pods.",
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"preloadPackages": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "preloadPackages are installed before a pod is Ready, by the runtime's package manager.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"preloadScripts": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "preloadScripts run in order before a pod is Ready, after the packages.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(llmsafespacev1.PreloadScript{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"autoScaling": {
+						SchemaProps: spec.SchemaProps{
+							Description: "autoScaling changes the number of unused pods by use.",
+							Ref:         ref(llmsafespacev1.AutoScaling{}.OpenAPIModelName()),
+						},
+					},
+					"allowedNamespaces": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "allowedNamespaces are those whose sandboxes may take pods of this pool. Default: the pool's own.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"runtime", "minSize"},
+			},
+		},
+		Dependencies: []string{
+			llmsafespacev1.AutoScaling{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.PreloadScript{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_WarmPoolStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WarmPoolStatus is what has been observed of a pool.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"availablePods": {
+						SchemaProps: spec.SchemaProps{
+							Description: "availablePods are ready and unused.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"assignedPods": {
+						SchemaProps: spec.SchemaProps{
+							Description: "assignedPods serve a sandbox.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"pendingPods": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pendingPods are being made.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"lastScaleTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastScaleTime is when the wanted number of pods last changed.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"hitRate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "hitRate is the percentage of fitting sandboxes that found a pod, of late.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"selector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "selector matches the pool's WarmPods, for the subresource scale.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that the status is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "type",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready, ScalingUp, ScalingDown.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

@@ -12,18 +12,26 @@ import (
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
 	flowcontrol "k8s.io/client-go/util/flowcontrol"
+	llmsafespacev1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1"
 )
 
 type Interface interface {
 	Discovery() discovery.DiscoveryInterfaces
+	LlmsafespaceV1() llmsafespacev1.LlmsafespaceV1Interface
 	TightbeamV1() tightbeamv1.TightbeamV1Interface
 }
 
 // Clientset contains the clients for groups.
 type Clientset struct {
 	*discovery.DiscoveryClient
-	tightbeamV1 *tightbeamv1.TightbeamV1Client
+	llmsafespaceV1 *llmsafespacev1.LlmsafespaceV1Client
+	tightbeamV1    *tightbeamv1.TightbeamV1Client
+}
+
+// LlmsafespaceV1 retrieves the LlmsafespaceV1Client
+func (c *Clientset) LlmsafespaceV1() llmsafespacev1.LlmsafespaceV1Interface {
+	return c.llmsafespaceV1
 }
 
 // TightbeamV1 retrieves the TightbeamV1Client
@@ -75,6 +83,10 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 
 	var cs Clientset
 	var err error
+	cs.llmsafespaceV1, err = llmsafespacev1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 	cs.tightbeamV1, err = tightbeamv1.NewForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
 		return nil, err
@@ -100,6 +112,7 @@ func NewForConfigOrDie(c *rest.Config) *Clientset {
 // New creates a new Clientset for the given RESTClient.
 func New(c rest.Interface) *Clientset {
 	var cs Clientset
+	cs.llmsafespaceV1 = llmsafespacev1.New(c)
 	cs.tightbeamV1 = tightbeamv1.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)

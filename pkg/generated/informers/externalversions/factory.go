@@ -18,6 +18,7 @@ import (
 	cache "k8s.io/client-go/tools/cache"
 	versioned "safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	internalinterfaces "safebeam.dev/safebeam/pkg/generated/informers/externalversions/internalinterfaces"
+	llmsafespace "safebeam.dev/safebeam/pkg/generated/informers/externalversions/llmsafespace"
 	tightbeam "safebeam.dev/safebeam/pkg/generated/informers/externalversions/tightbeam"
 )
 
@@ -312,7 +313,12 @@ type SharedInformerFactory interface {
 	// client.
 	InformerFor(obj runtime.Object, newFunc internalinterfaces.NewInformerFunc) cache.SharedIndexInformer
 
+	Llmsafespace() llmsafespace.Interface
 	Tightbeam() tightbeam.Interface
+}
+
+func (f *sharedInformerFactory) Llmsafespace() llmsafespace.Interface {
+	return llmsafespace.New(f, f.namespace, f.tweakListOptions)
 }
 
 func (f *sharedInformerFactory) Tightbeam() tightbeam.Interface {

@@ -10,7 +10,8 @@ import (
 
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	cache "k8s.io/client-go/tools/cache"
-	v1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
 // GenericInformer is type of SharedIndexInformer which will locate and delegate to other
@@ -39,14 +40,28 @@ func (f *genericInformer) Lister() cache.GenericLister {
 // TODO extend this to unknown resources with a client pool
 func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource) (GenericInformer, error) {
 	switch resource {
-	// Group=tightbeam.dev, Version=v1
-	case v1.SchemeGroupVersion.WithResource("conversations"):
+	// Group=llmsafespace.dev, Version=v1
+	case v1.SchemeGroupVersion.WithResource("executions"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().Executions().Informer()}, nil
+	case v1.SchemeGroupVersion.WithResource("runtimeenvironments"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().RuntimeEnvironments().Informer()}, nil
+	case v1.SchemeGroupVersion.WithResource("sandboxes"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().Sandboxes().Informer()}, nil
+	case v1.SchemeGroupVersion.WithResource("sandboxprofiles"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().SandboxProfiles().Informer()}, nil
+	case v1.SchemeGroupVersion.WithResource("warmpods"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().WarmPods().Informer()}, nil
+	case v1.SchemeGroupVersion.WithResource("warmpools"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Llmsafespace().V1().WarmPools().Informer()}, nil
+
+		// Group=tightbeam.dev, Version=v1
+	case tightbeamv1.SchemeGroupVersion.WithResource("conversations"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Tightbeam().V1().Conversations().Informer()}, nil
-	case v1.SchemeGroupVersion.WithResource("tightbeamchannels"):
+	case tightbeamv1.SchemeGroupVersion.WithResource("tightbeamchannels"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Tightbeam().V1().TightbeamChannels().Informer()}, nil
-	case v1.SchemeGroupVersion.WithResource("tightbeammodels"):
+	case tightbeamv1.SchemeGroupVersion.WithResource("tightbeammodels"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Tightbeam().V1().TightbeamModels().Informer()}, nil
-	case v1.SchemeGroupVersion.WithResource("turns"):
+	case tightbeamv1.SchemeGroupVersion.WithResource("turns"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Tightbeam().V1().Turns().Informer()}, nil
 
 	}

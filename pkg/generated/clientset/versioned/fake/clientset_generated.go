@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/testing"
 	applyconfiguration "safebeam.dev/safebeam/pkg/generated/applyconfiguration"
 	clientset "safebeam.dev/safebeam/pkg/generated/clientset/versioned"
+	llmsafespacev1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/llmsafespace/v1"
+	fakellmsafespacev1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/llmsafespace/v1/fake"
 	tightbeamv1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1"
 	faketightbeamv1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1/fake"
 )
@@ -122,6 +124,11 @@ var (
 	_ clientset.Interface = &Clientset{}
 	_ testing.FakeClient  = &Clientset{}
 )
+
+// LlmsafespaceV1 retrieves the LlmsafespaceV1Client
+func (c *Clientset) LlmsafespaceV1() llmsafespacev1.LlmsafespaceV1Interface {
+	return &fakellmsafespacev1.FakeLlmsafespaceV1{Fake: &c.Fake}
+}
 
 // TightbeamV1 retrieves the TightbeamV1Client
 func (c *Clientset) TightbeamV1() tightbeamv1.TightbeamV1Interface {

@@ -11,6 +11,7 @@ import (
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -18,6 +19,7 @@ var Scheme = runtime.NewScheme()
 var Codecs = serializer.NewCodecFactory(Scheme)
 var ParameterCodec = runtime.NewParameterCodec(Scheme)
 var localSchemeBuilder = runtime.SchemeBuilder{
+	llmsafespacev1.AddToScheme,
 	tightbeamv1.AddToScheme,
 }
 

@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# Copyright 2026 The Safebeam Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Starts Safebeam on this machine, asks a model something, and leaves the server
+# running: in the foreground on a terminal, else in the background.
+#
+#   hack/run.sh          start (or use what runs already) and show
+#   hack/run.sh stop     end the server that was left in the background
+#
+#   ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY   ask that provider
+#   SAFEBEAM_MODEL=…     the provider's model id, if not the usual one
+#   RUN_DETACH=1         leave the server in the background in any case
+#   SAFEBEAM_STATE=DIR   keep the data there instead of in _output/standalone
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+state=${SAFEBEAM_STATE:-$PWD/_output/standalone}
+secrets=$state/secrets
+pidfile=$state/pid
+log=$state/log
+export KUBECONFIG=$state/kubeconfig
+export PATH=$PWD/bin:$PATH
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+
+# The process id is believed only if it is a standalone server's.
+running() {
+  local pid
+  pid=$(cat "$pidfile" 2>/dev/null) && [ -r "/proc/$pid/cmdline" ] &&
+    tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'safebeam standalone'
+}
+
+stop() {
+  running || return 0
+  local pid
+  pid=$(cat "$pidfile")
+  kill "$pid" 2>/dev/null || true
+  for _ in $(seq 300); do
+    running || { rm -f "$pidfile"; return 0; }
+    sleep 0.1
+  done
+  echo "process $pid does not end" >&2
+  return 1
+}
+
+start() {
+  umask 077
+  mkdir -p "$state" "$secrets"
+  chmod 700 "$state" "$secrets"
+  # In a session of its own, a Ctrl-C on the terminal is not the server's.
+  setsid bin/safebeam standalone --data-dir "$state/data" --secrets-dir "$secrets" --kubeconfig "$KUBECONFIG" \
+    </dev/null >>"$log" 2>&1 &
+  echo $! >"$pidfile"
+  for _ in $(seq 300); do
+    if [ -s "$KUBECONFIG" ] && kubectl get --raw /readyz >/dev/null 2>&1; then
+      return 0
+    fi
+    running || break
+    sleep 0.2
+  done
+  tail -n 30 "$log" >&2
+  echo "the server did not become ready; all it said is in $log" >&2
+  stop
+  return 1
+}
+
+# secret NAME PROVIDER MODEL KEY: the directory that a job of the model mounts.
+# printf is the shell's own, so the key is in no process's arguments.
+secret() {
+  umask 077
+  mkdir -p "$secrets/$1"
+  printf '%s' "$2" >"$secrets/$1/provider"
+  printf '%s' "$3" >"$secrets/$1/model"
+  printf '%s' "$4" >"$secrets/$1/api-key"
+}
+
+# choose_model sets model, and manifest to what describes it.
+choose_model() {
+  local provider id key
+  if [ -n "${ANTHROPIC_API_KEY:-}" ]; then
+    provider=anthropic id=claude-sonnet-4-5 key=$ANTHROPIC_API_KEY
+  elif [ -n "${OPENAI_API_KEY:-}" ]; then
+    provider=openai id=gpt-5-mini key=$OPENAI_API_KEY
+  elif [ -n "${GEMINI_API_KEY:-}" ]; then
+    provider=gemini id=gemini-2.5-flash key=$GEMINI_API_KEY
+  else
+    model=echo manifest=$(cat artifacts/examples/model-echo.yaml)
+    return
+  fi
+  id=${SAFEBEAM_MODEL:-$id} model=$provider
+  secret "llm-$provider" "$provider" "$id" "$key"
+  manifest="apiVersion: tightbeam.dev/v1
+kind: TightbeamModel
+metadata:
+  name: $provider
+spec:
+  provider: $provider
+  model: $id
+  secretName: llm-$provider"
+}
+
+if [ "${1:-}" = stop ]; then
+  stop
+  exit
+fi
+
+make --no-print-directory build
+command -v kubectl >/dev/null || make --no-print-directory kubectl
+
+started=
+if running; then
+  say "A server runs already (process $(cat "$pidfile"))."
+else
+  say "Starting Safebeam…"
+  start
+  started=1
+fi
+# Whatever goes wrong from here on, a server of ours does not stay behind.
+trap '[ -z "$started" ] || stop' EXIT
+
+choose_model
+# The name is the turn's idempotency key: each run asks anew.
+turn=hello-$(date +%m%d-%H%M%S)
+
+say "A model, a conversation, and a turn whose answer streams in:"
+show kubectl apply -f - <<<"$manifest"
+kubectl get conversation first-steps >/dev/null 2>&1 || show kubectl create conversation first-steps --model "$model"
+show kubectl create turn first-steps --name "$turn" --model "$model" --follow \
+  --message "Hello! In one sentence: why should an API key never be in the hands of an agent?"
+
+say "What the server has now:"
+show kubectl get tightbeammodels,conversations,turns
+
+say "Go on:"
+cat <<TXT
+  export KUBECONFIG=$KUBECONFIG PATH=$PWD/bin:\$PATH
+  kubectl chat first-steps
+  kubectl create turn first-steps --message "And in two?" --follow
+  kubectl get turns -w
+  kubectl get --raw /apis/tightbeam.dev/v1/namespaces/default/conversations/first-steps/log
+  kubectl explain turn.spec
+TXT
+
+if [ -n "${RUN_DETACH:-}" ] || [ ! -t 0 ] || [ ! -t 1 ]; then
+  trap - EXIT
+  say "The server stays up as process $(cat "$pidfile"), its log is $log. End it with: make stop"
+  exit 0
+fi
+if [ -z "$started" ]; then
+  exit 0
+fi
+say "The server runs until you press Ctrl-C. Its log is $log."
+trap 'exit 0' INT TERM
+while running; do sleep 1; done
+tail -n 20 "$log" >&2
+echo "the server ended by itself" >&2
+exit 1
