@@ -63,12 +63,16 @@ func (db *DB) runCheckpointer(ctx context.Context) {
 		case <-tick.C():
 		case <-db.ckpt.requested:
 		}
-		if db.failure.Load() != nil {
+		if db.failed() != nil {
 			return
 		}
-		if err := db.Checkpoint(ctx); err != nil && ctx.Err() == nil {
-			db.logger.Error(err, "Checkpoint failed")
+		if err := db.Checkpoint(ctx); err != nil {
+			if ctx.Err() == nil {
+				db.logger.Error(err, "Checkpoint failed")
+			}
+			continue
 		}
+		db.defragmentIfWorth(ctx)
 	}
 }
 
@@ -80,8 +84,8 @@ func (db *DB) Checkpoint(ctx context.Context) error {
 }
 
 func (db *DB) checkpointLocked(ctx context.Context) error {
-	if err := db.failure.Load(); err != nil {
-		return *err
+	if err := db.failed(); err != nil {
+		return err
 	}
 	p := &db.pub
 	p.mu.Lock()
@@ -329,7 +333,7 @@ func (db *DB) strip(keys []string, rev int64) {
 			}
 		}
 		keys = keys[n:]
-		if len(keys) == 0 && len(db.unsettled) == 0 && db.failure.Load() == nil {
+		if len(keys) == 0 && len(db.unsettled) == 0 && db.failed() == nil {
 			// No commit is under way that would publish this.
 			db.publishIdle()
 		}

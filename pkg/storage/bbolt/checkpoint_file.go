@@ -132,7 +132,6 @@ func boltOptions() *bolt.Options {
 		Timeout:         time.Second,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mmapSize,
-		NoStatistics:    true,
 		PreLoadFreelist: true,
 	}
 }

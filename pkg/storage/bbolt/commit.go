@@ -130,6 +130,14 @@ func (db *DB) fail(err error) {
 	}
 }
 
+// failed returns the error that ended all writing, nil if there is none.
+func (db *DB) failed() error {
+	if err := db.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -177,11 +177,11 @@ func (db *DB) createIfMissing(path, logDir string) error {
 
 // recover loads the checkpoint, replays the log and publishes the result.
 func (db *DB) recover(logDir string) error {
-	l := loader{leases: leaseTable{}, journal: newJournalLayer(), dirtyLeases: map[int64]*leaseMeta{}}
+	l := newLoader()
 	if err := l.load(db.checkpoint); err != nil {
 		return err
 	}
-	w, rec, err := openWAL(db.opts.FS, logDir, l.state.id, db.opts.SegmentBytes, l.state.lsn, false, db.logger, l.replay)
+	w, rec, err := openWAL(db.opts.FS, logDir, l.state.id, db.opts.SegmentBytes, l.state.lsn, recoverTail, db.logger, l.replay)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (db *DB) Close() error {
 		<-last.done
 	}
 	var err error
-	if db.failure.Load() == nil {
+	if db.failed() == nil {
 		err = db.Checkpoint(context.Background())
 	}
 	return errors.Join(err, db.shutdown())

@@ -28,6 +28,10 @@ type loader struct {
 	bytes       int64
 }
 
+func newLoader() loader {
+	return loader{leases: leaseTable{}, journal: newJournalLayer(), dirtyLeases: map[int64]*leaseMeta{}}
+}
+
 // load reads the checkpoint: its keys without values, its leases.
 func (l *loader) load(c *checkpointFile) error {
 	tx, err := c.begin()

@@ -34,12 +34,20 @@ type tornTail struct {
 	off     int64
 }
 
+type openMode int
+
+const (
+	recoverTail openMode = iota
+	checkAll
+)
+
 // openWAL opens the log in dir and calls apply for every record after the
 // checkpoint. A tail that a power cut may have torn is cut off the last used
 // segment; anything else out of order is refused.
 //
-// With readOnly nothing on disk is changed, and no segment is made.
-func openWAL(fs vfs.FS, dir string, id storeID, maxSegment int64, checkpoint uint64, readOnly bool, logger klog.Logger,
+// With checkAll it calls apply for every record there is, changes nothing on
+// disk and makes no segment.
+func openWAL(fs vfs.FS, dir string, id storeID, maxSegment int64, checkpoint uint64, mode openMode, logger klog.Logger,
 	apply func(recordHeader, []byte) error,
 ) (_ *wal, rec recovery, err error) {
 	w := &wal{fs: fs, dir: dir, id: id, max: maxSegment, logger: logger, kick: make(chan struct{}, 1), prepared: func(error) {}}
@@ -48,20 +56,20 @@ func openWAL(fs vfs.FS, dir string, id storeID, maxSegment int64, checkpoint uin
 			w.close()
 		}
 	}()
-	if err := w.openSegments(readOnly); err != nil {
+	if err := w.openSegments(mode == checkAll); err != nil {
 		return nil, rec, err
 	}
 	last, err := w.readBounds()
 	if err != nil {
 		return nil, rec, err
 	}
-	if rec, err = w.replay(last, checkpoint, apply); err != nil {
+	if rec, err = w.replay(last, checkpoint, mode, apply); err != nil {
 		return nil, rec, err
 	}
 	if rec.lastLSN < checkpoint {
 		return nil, rec, corrupt("the log in %s ends with record %d, but the checkpoint was made at record %d: the end of the log is missing", dir, rec.lastLSN, checkpoint)
 	}
-	if readOnly {
+	if mode == checkAll {
 		return w, rec, nil
 	}
 	for _, t := range rec.torn {
@@ -159,7 +167,7 @@ func (w *wal) readBounds() (int, error) {
 }
 
 // replay reads the records from the one after the checkpoint to the end.
-func (w *wal) replay(last int, checkpoint uint64, apply func(recordHeader, []byte) error) (rec recovery, err error) {
+func (w *wal) replay(last int, checkpoint uint64, mode openMode, apply func(recordHeader, []byte) error) (rec recovery, err error) {
 	expect := uint64(1)
 	end := int64(segmentHeaderSize)
 	if last >= 0 {
@@ -167,13 +175,16 @@ func (w *wal) replay(last int, checkpoint uint64, apply func(recordHeader, []byt
 			return rec, corrupt("the log begins with record %d in %s, but the checkpoint was made at record %d: the segments between are missing",
 				first.first.lsn, first.path, checkpoint)
 		}
-		start := 0
-		for start < last && w.segs[start+1].first.lsn <= checkpoint+1 {
+		start, skip := 0, checkpoint
+		if mode == checkAll {
+			skip = 0
+		}
+		for mode == recoverTail && start < last && w.segs[start+1].first.lsn <= checkpoint+1 {
 			start++
 		}
 		expect = w.segs[start].first.lsn
 		for i := start; i <= last; i++ {
-			if end, err = w.replaySegment(w.segs[i], &expect, checkpoint, &rec, apply); err != nil {
+			if end, err = w.replaySegment(w.segs[i], &expect, skip, &rec, apply); err != nil {
 				return rec, err
 			}
 			if i < last && expect != w.segs[i+1].first.lsn {
@@ -205,7 +216,7 @@ func (w *wal) replay(last int, checkpoint uint64, apply func(recordHeader, []byt
 }
 
 // replaySegment applies the records of s and returns the offset of their end.
-func (w *wal) replaySegment(s *segment, expect *uint64, checkpoint uint64, rec *recovery, apply func(recordHeader, []byte) error) (int64, error) {
+func (w *wal) replaySegment(s *segment, expect *uint64, skip uint64, rec *recovery, apply func(recordHeader, []byte) error) (int64, error) {
 	r := &recordReader{file: s.file, stamp: s.stamp, off: segmentHeaderSize, end: s.size}
 	s.lastLSN, s.lastRev, s.end, s.marks = 0, 0, segmentHeaderSize, nil
 	for {
@@ -221,7 +232,7 @@ func (w *wal) replaySegment(s *segment, expect *uint64, checkpoint uint64, rec *
 		}
 		*expect++
 		s.note(h, at)
-		if h.lsn <= checkpoint {
+		if h.lsn <= skip {
 			continue
 		}
 		rec.replayed++

@@ -81,8 +81,8 @@ func (b *batch) wait(ctx context.Context) error {
 
 // writable says why nothing can be staged now. Call with mu held.
 func (db *DB) writable() error {
-	if err := db.failure.Load(); err != nil {
-		return *err
+	if err := db.failed(); err != nil {
+		return err
 	}
 	if db.closed {
 		return ErrClosed
@@ -256,8 +256,8 @@ func (db *DB) settle(ctx context.Context, rev int64) error {
 	}
 	db.mu.Unlock()
 	if until == nil {
-		if err := db.failure.Load(); err != nil && db.head.Load().rev < rev {
-			return *err
+		if db.head.Load().rev < rev {
+			return db.failed()
 		}
 		return nil
 	}
