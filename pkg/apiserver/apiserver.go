@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -81,15 +82,23 @@ func NewGenericConfig() *genericapiserver.RecommendedConfig {
 
 	config.MaxRequestBodyBytes = MaxRequestBodyBytes
 	config.JSONPatchMaxCopyBytes = MaxRequestBodyBytes
-	config.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(
-		sets.NewString("watch", "proxy"),
-		sets.NewString("log", "stream", "exec", "attach", "proxy", "portforward"),
-	)
+	config.LongRunningFunc = isLongRunning
 	config.ShutdownWatchTerminationGracePeriod = watchDrain
 	// A flood is refused with 429. Long-running requests do not count.
 	config.MaxRequestsInFlight = 2000
 	config.MaxMutatingRequestsInFlight = 1000
 	return config
+}
+
+var longRunningResource = genericfilters.BasicLongRunningRequestCheck(
+	sets.NewString("watch", "proxy"),
+	sets.NewString("log", "stream", "exec", "attach", "proxy", "portforward"),
+)
+
+// isLongRunning tells the requests that take as long as they take, and are not
+// counted among those in flight.
+func isLongRunning(r *http.Request, info *request.RequestInfo) bool {
+	return longRunningResource(r, info) || info != nil && !info.IsResourceRequest && info.Path == snapshotPath
 }
 
 // Complete fills in what can be derived. It changes the receiver.
@@ -151,6 +160,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {
 		return nil, err
 	}
+	server.Handler.NonGoRestfulMux.Handle(snapshotPath, newSnapshots(extra.Store))
 	group := s.Storages.apiGroup()
 	if err := server.InstallAPIGroup(&group); err != nil {
 		return nil, err
