@@ -136,8 +136,10 @@ func boltOptions() *bolt.Options {
 	}
 }
 
-func openCheckpoint(path string) (*checkpointFile, error) {
-	db, err := bolt.Open(path, fileMode, boltOptions())
+func openCheckpoint(path string, noSync bool) (*checkpointFile, error) {
+	opts := boltOptions()
+	opts.NoSync = noSync
+	db, err := bolt.Open(path, fileMode, opts)
 	if err != nil {
 		return nil, fmt.Errorf("opening the checkpoint %s: %w", path, err)
 	}

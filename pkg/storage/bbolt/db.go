@@ -140,7 +140,7 @@ func (db *DB) openFiles() (err error) {
 	if err := db.createIfMissing(path, logDir); err != nil {
 		return err
 	}
-	if db.checkpoint, err = openCheckpoint(path); err != nil {
+	if db.checkpoint, err = openCheckpoint(path, db.opts.noSync); err != nil {
 		return err
 	}
 	return db.recover(logDir)
@@ -187,6 +187,9 @@ func (db *DB) recover(logDir string) error {
 	}
 	w.prepared = db.segmentPrepared
 	db.wal, db.id, db.base = w, l.state.id, l.state.base
+	if err := db.confirmCheckpoint(l.state); err != nil {
+		return err
+	}
 	if rec.replayed > 0 {
 		db.logger.Info("Replayed the log", "records", rec.replayed, "revision", l.rev)
 	}
@@ -203,6 +206,21 @@ func (db *DB) recover(logDir string) error {
 	db.head.Store(&snapshot{view: db.idx.seal(), rev: db.rev, lsn: db.lsn, stripped: db.stripped})
 	db.durable.Store(db.lsn)
 	return nil
+}
+
+// confirmCheckpoint writes the state record again, in a synced transaction: what
+// was read of the file may never have reached the medium, but segments of the
+// log are recycled on the strength of it.
+func (db *DB) confirmCheckpoint(s state) error {
+	tx, err := db.checkpoint.beginUpdate()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := tx.Bucket(bucketMeta).Put(keyState, s.encode()); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // loadTail reads the page that the log ends in.

@@ -62,6 +62,9 @@ type Options struct {
 
 	// checkpointFault lets a test fail a checkpoint between its transactions.
 	checkpointFault func() error
+	// noSync lets a test that crashes no real machine go without the syncs of
+	// bbolt.
+	noSync bool
 }
 
 // Limits of a single write.

@@ -24,6 +24,9 @@ type recovery struct {
 	replayed int
 	// torn are the tails to cut off: none if the log ended cleanly.
 	torn []tornTail
+	// lastBatch is where the last group commit begins in the last used
+	// segment.
+	lastBatch int64
 }
 
 // tornTail is what an unfinished group commit left in a segment. It has to be
@@ -78,6 +81,11 @@ func openWAL(fs vfs.FS, dir string, id storeID, maxSegment int64, checkpoint uin
 			return nil, rec, fmt.Errorf("log segment %s: cutting off its torn tail: %w", t.segment.path, err)
 		}
 	}
+	if last >= 0 {
+		if err := w.confirm(w.segs[last], rec.lastBatch); err != nil {
+			return nil, rec, err
+		}
+	}
 	if len(w.segs) == 0 {
 		s, err := w.make(context.Background(), 1)
 		if err != nil {
@@ -95,6 +103,25 @@ func openWAL(fs vfs.FS, dir string, id storeID, maxSegment int64, checkpoint uin
 	}
 	w.wake()
 	return w, rec, nil
+}
+
+// confirm writes the last group commit again and syncs it. It was read, but
+// that may have been from the page cache: the process may have ended between
+// write and sync, or the sync may have failed, after which the kernel may
+// believe the pages to be clean. From here on the records count as durable.
+func (w *wal) confirm(s *segment, from int64) error {
+	from -= from % pageSize
+	b := make([]byte, s.end-from)
+	if _, err := s.file.ReadAt(b, from); err != nil {
+		return fmt.Errorf("log segment %s: %w", s.path, err)
+	}
+	if _, err := s.file.WriteAt(b, from); err != nil {
+		return fmt.Errorf("log segment %s: %w", s.path, err)
+	}
+	if err := w.sync(s.file); err != nil {
+		return fmt.Errorf("log segment %s: %w", s.path, err)
+	}
+	return nil
 }
 
 func (w *wal) openSegments(readOnly bool) error {
@@ -219,6 +246,7 @@ func (w *wal) replay(last int, checkpoint uint64, mode openMode, apply func(reco
 func (w *wal) replaySegment(s *segment, expect *uint64, skip uint64, rec *recovery, apply func(recordHeader, []byte) error) (int64, error) {
 	r := &recordReader{file: s.file, stamp: s.stamp, off: segmentHeaderSize, end: s.size}
 	s.lastLSN, s.lastRev, s.end, s.marks = 0, 0, segmentHeaderSize, nil
+	rec.lastBatch = segmentHeaderSize
 	for {
 		h, payload, at, err := r.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errNoRecord) || errors.Is(err, errBadRecord) {
@@ -232,6 +260,9 @@ func (w *wal) replaySegment(s *segment, expect *uint64, skip uint64, rec *recove
 		}
 		*expect++
 		s.note(h, at)
+		if h.flags&flagBatch != 0 {
+			rec.lastBatch = at
+		}
 		if h.lsn <= skip {
 			continue
 		}

@@ -240,7 +240,7 @@ func unpackSnapshot(ctx context.Context, snapshot, path string) error {
 
 // adopt verifies the checkpoint and makes it the beginning of a new store.
 func (r *RestoreReport) adopt(ctx context.Context, path string, bump int64) error {
-	file, err := openCheckpoint(path)
+	file, err := openCheckpoint(path, false)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,10 @@ func (w *watcher) look() step {
 	defer p.mu.RUnlock()
 	s := step{head: w.db.head.Load().rev}
 	s.bookmark = w.progress && w.next <= s.head+1 && w.asked.Swap(false)
-	if c := p.compacted.Load(); w.next < c {
+	// Who wants previous values wants the state before the event, and at the
+	// compaction revision itself that one is given up as well. etcd sends the
+	// event without it there, which Kubernetes reports as an error.
+	if c := p.compacted.Load(); w.next < c || w.prevKV && w.next == c {
 		s.compacted = c
 		return s
 	}
