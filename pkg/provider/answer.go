@@ -30,7 +30,7 @@ type Open struct {
 	kind    BlockKind
 	text    strings.Builder
 	call    ToolCall
-	native  []byte
+	native  func() []byte
 	stopped bool
 }
 
@@ -51,9 +51,11 @@ func (a *Answer) open(o *Open) (*Open, error) {
 	return o, a.emit(Event{Start: &BlockStart{Index: o.index, Kind: o.kind, ToolID: o.call.ID, ToolName: o.call.Name}})
 }
 
-// Native adds a native block of its own.
-func (a *Answer) Native(data []byte) {
-	a.entries = append(a.entries, &Open{a: a, native: data, stopped: true})
+// Place keeps a place for a native block of its own. It emits nothing.
+func (a *Answer) Place() *Open {
+	o := &Open{a: a, stopped: true}
+	a.entries = append(a.entries, o)
+	return o
 }
 
 // Usage reports new counts, if they are new.
@@ -84,7 +86,10 @@ func (o *Open) Text() string { return o.text.String() }
 func (o *Open) Kind() BlockKind { return o.kind }
 
 // SetNative keeps the block's own form right behind it.
-func (o *Open) SetNative(data []byte) { o.native = data }
+func (o *Open) SetNative(data []byte) { o.native = func() []byte { return data } }
+
+// SetNativeLater does that with what native returns once the answer is complete.
+func (o *Open) SetNativeLater(native func() []byte) { o.native = native }
 
 // Stop closes the block; again is nothing.
 func (o *Open) Stop() error {
@@ -113,9 +118,12 @@ func (a *Answer) Finish(reason StopReason, raw, requestID string) (*Result, erro
 		case o.kind != "" && text != "":
 			res.Content = append(res.Content, Block{Kind: o.kind, Text: text})
 		}
-		if o.native != nil {
+		if o.native == nil {
+			continue
+		}
+		if data := o.native(); data != nil {
 			res.Content = append(res.Content, Block{Kind: KindNative,
-				Native: &Native{Provider: a.provider, Model: a.model, Data: o.native}})
+				Native: &Native{Provider: a.provider, Model: a.model, Data: data}})
 		}
 	}
 	return res, nil

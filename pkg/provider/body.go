@@ -98,7 +98,12 @@ func CheckTools(req *Request) error {
 		return Errorf(InvalidRequest, "the response schema is not JSON")
 	}
 	switch req.ToolChoice {
-	case "", "auto", "any", "none":
+	case "", "auto", "none":
+		return nil
+	case "any":
+		if len(req.Tools) == 0 {
+			return Errorf(InvalidRequest, "tool choice any needs a tool")
+		}
 		return nil
 	}
 	if !slices.ContainsFunc(req.Tools, func(t Tool) bool { return t.Name == req.ToolChoice }) {

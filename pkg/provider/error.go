@@ -4,7 +4,9 @@
 package provider
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -143,8 +145,10 @@ func RequestID(h http.Header) string {
 
 // FromTransport turns what a connection died of into an *Error. An *Error
 // passes as it is. The context decides first: a watchdog or a deadline shows as
-// a broken read, and would else be called a network failure.
-func FromTransport(ctx context.Context, err error, what string) *Error {
+// a broken read, and would else be called a network failure. A connection that
+// breaks before the provider answered is class Network; one that breaks in the
+// answer makes it Truncated.
+func FromTransport(ctx context.Context, err error) *Error {
 	var pe *Error
 	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &pe) {
 		return pe
@@ -152,11 +156,34 @@ func FromTransport(ctx context.Context, err error, what string) *Error {
 	if errors.As(err, &pe) {
 		return pe
 	}
+	id := RequestID(ResponseHeader(ctx))
 	if ctx.Err() != nil {
+		message := "the attempt was cancelled"
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return Errorf(Timeout, "%s: the attempt's deadline passed", what)
+			message = "the attempt's deadline passed"
 		}
-		return Errorf(Timeout, "%s: the attempt was cancelled", what)
+		return &Error{Class: Timeout, Message: message, RequestID: id}
 	}
-	return Errorf(Network, "%s: %v", what, err)
+	if !answered(ctx) {
+		return &Error{Class: Network, Message: fmt.Sprintf("the provider could not be reached: %v", err)}
+	}
+	if notOfProtocol(err) {
+		return &Error{Class: Internal, RequestID: id, Message: fmt.Sprintf("the provider sent what is not of its protocol: %v", err)}
+	}
+	return &Error{Class: Truncated, RequestID: id, Message: fmt.Sprintf("the answer broke off: %v", err)}
+}
+
+// CutOff is an answer that ended without the provider's word for its end. A
+// server may end it well because we hung up, so the context decides here too.
+func CutOff(ctx context.Context) *Error {
+	if ctx.Err() != nil {
+		return FromTransport(ctx, ctx.Err())
+	}
+	return &Error{Class: Truncated, RequestID: RequestID(ResponseHeader(ctx)), Message: "the answer ended without the provider's end mark"}
+}
+
+func notOfProtocol(err error) bool {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	return errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, bufio.ErrTooLong)
 }

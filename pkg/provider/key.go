@@ -13,10 +13,10 @@ import (
 // redacted stands where a key was.
 const redacted = "[redacted]"
 
-// minPiece is the shortest piece of a key that is blotted out. Providers quote
+// MinPiece is the shortest piece of a key that is blotted out. Providers quote
 // a refused key in their messages, sometimes cut; what is shorter than this
 // cannot be told from ordinary words, and opens nothing.
-const minPiece = 12
+const MinPiece = 12
 
 // Key is an API key. It cannot be printed, and only Transport reads it.
 type Key struct {
@@ -36,7 +36,7 @@ func (k *Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 func (k *Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Redact blots the key out of s: as it is, in the encodings in which a server
-// might repeat it, and in pieces of at least minPiece bytes.
+// might repeat it, and in pieces of at least MinPiece bytes.
 func (k *Key) Redact(s string) string {
 	if k == nil || k.value == "" {
 		return s
@@ -53,18 +53,18 @@ func (k *Key) Redact(s string) string {
 }
 
 func redactPieces(s, key string) string {
-	if len(key) < minPiece {
+	if len(key) < MinPiece {
 		return s
 	}
 	var out strings.Builder
 	from := 0
-	for i := 0; i+minPiece <= len(s); {
-		at := strings.Index(key, s[i:i+minPiece])
+	for i := 0; i+MinPiece <= len(s); {
+		at := strings.Index(key, s[i:i+MinPiece])
 		if at < 0 {
 			i++
 			continue
 		}
-		n := minPiece
+		n := MinPiece
 		for i+n < len(s) && at+n < len(key) && s[i+n] == key[at+n] {
 			n++
 		}

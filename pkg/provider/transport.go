@@ -4,6 +4,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		return nil, err
 	}
+	if w != nil {
+		w.header, w.answered = resp.Header, resp.StatusCode < 300
+	}
+	if resp.StatusCode >= 400 {
+		keepRefusal(w, resp)
+	}
 	return resp, nil
 }
 
@@ -133,10 +140,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func checkResponse(resp *http.Response) error {
 	switch {
 	case resp.StatusCode >= 400:
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxErrorBody), resp.Body}
 		return nil
 	case resp.StatusCode >= 300:
 		return &Error{Class: InvalidRequest, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
@@ -155,13 +158,52 @@ func checkResponse(resp *http.Response) error {
 	return nil
 }
 
+// keepRefusal reads an error's body, bounded, for who wants it besides the SDK.
+func keepRefusal(w *watchdog, resp *http.Response) {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	if w != nil {
+		w.status, w.body = resp.StatusCode, body
+	}
+}
+
+// Refusal is the status and the body of an answer that is an HTTP error; zero
+// if there was none.
+func Refusal(ctx context.Context) (status int, body []byte) {
+	if w := watchdogFrom(ctx); w != nil {
+		return w.status, w.body
+	}
+	return 0, nil
+}
+
 // watchdog ends an attempt whose provider is silent. It counts only while
 // somebody waits for the provider: a reader that holds the events back is no
-// fault of the provider's.
+// fault of the provider's. It also remembers what the provider answered with,
+// since not every SDK hands that out.
 type watchdog struct {
 	idle   time.Duration
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
+
+	header   http.Header
+	answered bool
+	status   int
+	body     []byte
+}
+
+// ResponseHeader is that of the answer to the attempt's request; nil before it.
+func ResponseHeader(ctx context.Context) http.Header {
+	if w := watchdogFrom(ctx); w != nil {
+		return w.header
+	}
+	return nil
+}
+
+func answered(ctx context.Context) bool {
+	w := watchdogFrom(ctx)
+	return w != nil && w.answered
 }
 
 type watchdogKey struct{}

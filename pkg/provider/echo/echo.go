@@ -212,7 +212,7 @@ func (r *run) write(b *provider.Open, s string) error {
 		}
 	}
 	if r.ctx.Err() != nil {
-		return provider.FromTransport(r.ctx, r.ctx.Err(), "echo")
+		return provider.FromTransport(r.ctx, r.ctx.Err())
 	}
 	r.sent++
 	return b.Write(s)

@@ -53,7 +53,7 @@ func (c *chat) call(ctx context.Context, model string, body []byte, emit provide
 	hr.Header.Set("Accept", "text/event-stream")
 	resp, err := c.client.Do(hr)
 	if err != nil {
-		return nil, provider.FromTransport(ctx, err, "calling the provider")
+		return nil, provider.FromTransport(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
@@ -77,15 +77,18 @@ func (s *chatStream) read(ctx context.Context, r *sse.Reader) (*provider.Result,
 				return s.result()
 			}
 			if errors.Is(err, io.EOF) {
-				return nil, s.truncated()
+				return nil, provider.CutOff(ctx)
 			}
-			return nil, provider.FromTransport(ctx, err, "reading the answer")
+			if errors.Is(err, sse.ErrTooLong) {
+				return nil, &provider.Error{Class: provider.Internal, Message: err.Error(), RequestID: s.requestID()}
+			}
+			return nil, provider.FromTransport(ctx, err)
 		}
 		if bytes.Equal(bytes.TrimSpace(ev.Data), []byte("[DONE]")) {
 			if s.finished() {
 				return s.result()
 			}
-			return nil, s.truncated()
+			return nil, provider.CutOff(ctx)
 		}
 		if err := s.event(ev); err != nil {
 			return nil, err
@@ -100,16 +103,16 @@ const maxWhole = sse.MaxEvent
 func (s *chatStream) whole(ctx context.Context, body io.Reader) (*provider.Result, error) {
 	b, err := io.ReadAll(io.LimitReader(body, maxWhole))
 	if err != nil {
-		return nil, provider.FromTransport(ctx, err, "reading the answer")
+		return nil, provider.FromTransport(ctx, err)
 	}
 	if !json.Valid(b) {
-		return nil, s.truncated()
+		return nil, provider.CutOff(ctx)
 	}
 	if err := s.event(sse.Event{Data: b}); err != nil {
 		return nil, err
 	}
 	if !s.finished() {
-		return nil, s.truncated()
+		return nil, provider.CutOff(ctx)
 	}
 	return s.result()
 }

@@ -59,15 +59,15 @@ func renderChat(req *provider.Request) ([]byte, error) {
 			tools = append(tools, provider.Body{"type": "function", "function": fn})
 		}
 		b["tools"] = tools
-	}
-	switch req.ToolChoice {
-	case "":
-	case "auto", "none":
-		b["tool_choice"] = req.ToolChoice
-	case "any":
-		b["tool_choice"] = "required"
-	default:
-		b["tool_choice"] = provider.Body{"type": "function", "function": provider.Body{"name": req.ToolChoice}}
+		switch req.ToolChoice {
+		case "":
+		case "auto", "none":
+			b["tool_choice"] = req.ToolChoice
+		case "any":
+			b["tool_choice"] = "required"
+		default:
+			b["tool_choice"] = provider.Body{"type": "function", "function": provider.Body{"name": req.ToolChoice}}
+		}
 	}
 	merged, err := b.Merge(req.Parameters, chatReserved...)
 	if err != nil {

@@ -287,10 +287,6 @@ func (s *chatStream) requestID() string {
 	return s.id
 }
 
-func (s *chatStream) truncated() *provider.Error {
-	return &provider.Error{Class: provider.Truncated, RequestID: s.requestID(), Message: "the answer ended without a finish reason"}
-}
-
 func (s *chatStream) result() (*provider.Result, error) {
 	if s.finish == "insufficient_system_resource" {
 		return nil, &provider.Error{Class: provider.Overloaded, RequestID: s.requestID(), Message: "the provider broke the answer off: " + s.finish}
@@ -300,7 +296,7 @@ func (s *chatStream) result() (*provider.Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.answer.Native(native)
+		s.answer.Place().SetNative(native)
 	}
 	return s.answer.Finish(s.reason(), s.finish, s.requestID())
 }
