@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path"
 	"path/filepath"
-	"strings"
 
 	clientkubernetes "go.etcd.io/etcd/client/v3/kubernetes"
 
@@ -69,13 +68,17 @@ func (e *bboltEngine) open(config storagebackend.ConfigForResource, newFunc, new
 	if unsafeDeletion {
 		store = etcd3.NewStoreWithUnsafeCorruptObjectDeletion(store, config.GroupResource)
 	}
-	return &bboltStore{Interface: store, db: e.db, watched: watchedPrefix(config.Prefix, resourcePrefix)}, inner.Close, nil
+	return OnBBolt(store, e.db, config.Prefix, resourcePrefix), inner.Close, nil
 }
 
-// watchedPrefix is the prefix of the keys that a resource's watch cache
-// watches.
-func watchedPrefix(prefix, resourcePrefix string) string {
-	return strings.TrimSuffix(path.Join("/", prefix, resourcePrefix), "/") + "/"
+// OnBBolt completes a store on the client of db with what an engine in the same
+// process can do and an etcd cannot. It is for those who compose a store by
+// hand, like the conformance suite and the benchmarks; registries get theirs
+// from a Factory.
+func OnBBolt(store storage.Interface, db *bbolt.DB, prefix, resourcePrefix string) storage.Interface {
+	// This is what a watch cache on the store watches.
+	watched := path.Join("/", prefix, resourcePrefix) + "/"
+	return &bboltStore{Interface: store, db: db, watched: watched}
 }
 
 func (e *bboltEngine) journal() journal.Journal { return e.db.Journal() }

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	clientkubernetes "go.etcd.io/etcd/client/v3/kubernetes"
+	"k8s.io/apiserver/pkg/storage"
 	storagetesting "k8s.io/apiserver/pkg/storage/testing"
 
+	safebeamstorage "safebeam.dev/safebeam/pkg/storage"
 	"safebeam.dev/safebeam/pkg/storage/bbolt"
 )
 
@@ -33,6 +35,9 @@ func boltFace(db *bbolt.DB) *face {
 	counted := &countedLists{Interface: client.Kubernetes}
 	f := &face{client: client, compactor: db, lists: storagetesting.NewKubernetesRecorder(counted)}
 	client.Kubernetes = f.lists
+	f.complete = func(store storage.Interface, prefix string) storage.Interface {
+		return safebeamstorage.OnBBolt(store, db, prefix, podPrefix)
+	}
 	f.calls = func() uint64 { return counted.n.Swap(0) }
 	f.compact = func(ctx context.Context, t testing.TB, rev int64) {
 		bump(ctx, t, client, "compact_rev_key")

@@ -120,7 +120,7 @@ func newEnvOn(t testing.TB, f *face, cached bool, set settings) *env {
 			t.Fatal(err)
 		}
 		t.Cleanup(raw.Close)
-		return raw
+		return f.complete(raw, set.prefix)
 	}
 	if !cached {
 		e.raw = e.open()

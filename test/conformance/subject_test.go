@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/kubernetes"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/features"
+	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/etcd3"
 	"k8s.io/apiserver/pkg/storage/etcd3/testserver"
 	storagetesting "k8s.io/apiserver/pkg/storage/testing"
@@ -22,6 +23,8 @@ import (
 type face struct {
 	client    *kubernetes.Client
 	compactor etcd3.Compactor
+	// complete adds to etcd3's store what the server adds on this engine.
+	complete func(store storage.Interface, prefix string) storage.Interface
 	// compact makes revisions up to rev unreadable and advances the current
 	// revision by one, as Kubernetes' compactor does by writing down what it
 	// has compacted.
@@ -72,6 +75,7 @@ func openEtcd(t testing.TB, progress time.Duration) *face {
 	f := &face{
 		client:    client,
 		compactor: compactor,
+		complete:  func(store storage.Interface, _ string) storage.Interface { return store },
 		lists:     client.Kubernetes.(*storagetesting.KubernetesRecorder),
 	}
 	reads := client.KV.(*storagetesting.KVRecorder)
