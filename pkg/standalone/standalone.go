@@ -89,11 +89,16 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 	if err != nil {
 		return err
 	}
+	clients, err := versioned.NewForConfig(client)
+	if err != nil {
+		return err
+	}
 	tokens := gateway.NewTokens()
 	grpc := gateway.New(gateway.Options{
 		Broker: server.Storages.Broker,
 		Jobs:   tokens,
 		Users:  opened.Tokens,
+		API:    gateway.NewAPI(clients.TightbeamV1().RESTClient()),
 		TLS:    &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
 	})
 	server.Add(apiserver.Component{Name: "gateway", Run: func(ctx context.Context) error { return grpc.Serve(ctx, listener) }})
@@ -117,10 +122,6 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 		Binary: binary, Dir: filepath.Join(o.DataDir(), "jobs"), SecretsDir: o.SecretsDir,
 		GatewayAddress: listener.Addr().String(), GatewayCAFile: caFile, Tokens: jobTokens{tokens},
 	})
-	if err != nil {
-		return err
-	}
-	clients, err := versioned.NewForConfig(client)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"safebeam.dev/safebeam/pkg/apiserver"
 	"safebeam.dev/safebeam/pkg/apiserver/certificates"
+	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/model"
 	"safebeam.dev/safebeam/pkg/storage"
 )
@@ -35,6 +36,9 @@ type Options struct {
 	Storage *storage.Options
 	// Limits refuse a flood.
 	Limits Limits
+	// JobGrace is how long the job of a running turn may stay away before the
+	// turn goes on without it.
+	JobGrace time.Duration
 	// Names are further host names and addresses that clients reach the
 	// server by.
 	Names []string
@@ -62,6 +66,7 @@ func NewOptions() *Options {
 		Recommended: recommended,
 		Storage:     storage.NewOptions(),
 		Limits:      Limits{MaxRequestsInFlight: 2000, MaxMutatingRequestsInFlight: 1000, MaxStreams: 10000},
+		JobGrace:    30 * time.Second,
 	}
 }
 
@@ -111,6 +116,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The number of writing requests at a time, beyond which they are refused with 429.")
 	fs.IntVar(&o.Limits.MaxStreams, "max-streams", o.Limits.MaxStreams,
 		"The number of open streams of turns and logs, beyond which they are refused with 429. 0 is no limit.")
+	fs.DurationVar(&o.JobGrace, "job-grace", o.JobGrace,
+		"How long the job of a running turn may stay away, its connection lost, before the turn is given to another job, or, if something of its answer was seen, fails.")
 	fs.StringSliceVar(&o.Names, "serving-names", o.Names,
 		"Further host names and addresses that clients reach this server by, for its certificate.")
 	fs.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay,
@@ -129,6 +136,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Limits.MaxStreams < 0 {
 		errs = append(errs, fmt.Errorf("--max-streams=%d must not be negative", o.Limits.MaxStreams))
+	}
+	if o.JobGrace <= 0 {
+		errs = append(errs, fmt.Errorf("--job-grace=%v must be above 0", o.JobGrace))
 	}
 	if o.ShutdownDelay < 0 {
 		errs = append(errs, fmt.Errorf("--shutdown-delay-duration=%v must not be negative", o.ShutdownDelay))
@@ -196,7 +206,7 @@ func (o *Options) Config(ctx context.Context) (_ *Opened, err error) {
 	}()
 	opened := &Opened{Config: &apiserver.Config{
 		GenericConfig: generic,
-		ExtraConfig:   apiserver.ExtraConfig{Store: store, MaxStreams: o.Limits.MaxStreams, Launcher: model.LauncherKubernetes},
+		ExtraConfig:   apiserver.ExtraConfig{Store: store, MaxStreams: o.Limits.MaxStreams, Launcher: model.LauncherKubernetes, Broker: turns.Options{JobGrace: o.JobGrace}},
 	}}
 	if opened.Records.Storage, _, err = store.Raw(storage.RawConfig{
 		Resource: certificates.Resource, Prefix: certificates.ResourcePrefix, Codec: certificates.Codec(),
