@@ -20,8 +20,9 @@ import (
 // MaxPart bounds one part of an upload.
 const MaxPart = 16 << 20
 
-// writePiece is how much of a file goes into a message.
-const writePiece = 128 << 10
+// writePiece is how much of a file goes into a message: what fits gRPC's buffers of
+// 32 KiB, the next size being 1 MiB.
+const writePiece = 32<<10 - 128
 
 // FileInfo tells about a file.
 type FileInfo struct {

@@ -197,11 +197,12 @@ func TestTerminalTakesInputAndControlCharacters(t *testing.T) {
 	sb, _, _ := newGateway(t).sandbox(t, "pod")
 	in, keyboard := io.Pipe()
 	defer keyboard.Close()
-	typed := false
-	exit, _ := mustRun(t, sb, sandboxes.Command{ID: <-ids, Argv: []string{"sh", "-c", "echo ready; sleep 1000"}, TTY: &sandboxes.WindowSize{Rows: 1, Cols: 1}},
-		sandboxes.Streams{Stdin: in, Output: func(sandboxes.Chunk) error {
-			if !typed {
-				typed = true
+	out := &output{}
+	go keyboard.Write([]byte("hello\n"))
+	exit, _ := mustRun(t, sb, sandboxes.Command{ID: <-ids, Argv: []string{"cat"}, TTY: &sandboxes.WindowSize{Rows: 1, Cols: 1}},
+		sandboxes.Streams{Stdin: in, Output: func(c sandboxes.Chunk) error {
+			out.take(c)
+			if strings.HasSuffix(out.stdout.String(), "hello\r\nhello\r\n") { // the terminal's echo, and cat's
 				go keyboard.Write([]byte{3}) // ^C
 			}
 			return nil

@@ -12,7 +12,7 @@ const (
 	// stdinWindow is how much of stdin sandboxd takes ahead of the process; what
 	// lies between the acknowledged and the read is kept here to be sent again.
 	stdinWindow = 256 << 10
-	stdinPiece  = 32 << 10
+	stdinPiece  = 32<<10 - 128
 )
 
 // stdinSource is the part of a caller's stdin that is under way.

@@ -184,8 +184,9 @@ func (s *Service) Read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServ
 	return toStatus(r.Path, s.read(r, stream))
 }
 
-// readChunk is the size of a piece of a file in a message.
-const readChunk = 128 << 10
+// readChunk is the size of a piece of a file in a message, which with its envelope
+// fits the 32 KiB that gRPC has buffers for; the next size it has is 1 MiB.
+const readChunk = 32<<10 - 128
 
 func (s *Service) read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServer) error {
 	// Not blocking: a pipe with the file's name would hold us for ever.

@@ -93,6 +93,10 @@ func (g *Guard) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if !g.limited() {
+			timer.Reset(longest)
+			continue
+		}
 		usage := g.look()
 		if reason, message := verdict(usage); reason != 0 {
 			g.end(reason, message)
@@ -103,6 +107,16 @@ func (g *Guard) Run(ctx context.Context) error {
 		}
 		timer.Reset(pause(usage))
 	}
+}
+
+// limited reports whether there is any limit to watch.
+func (g *Guard) limited() bool {
+	if g.source.limited() {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory != 0 || g.pids != 0
 }
 
 // look reads usage and limits.

@@ -14,6 +14,8 @@ import (
 type source interface {
 	memory() (used, limit uint64)
 	pids() (used, limit uint64)
+	// limited reports whether there is a limit.
+	limited() bool
 }
 
 // findSource prefers a cgroup's own numbers, file by file: a container may see
@@ -64,6 +66,8 @@ func (s *sources) pids() (used, limit uint64) {
 	}
 	return s.proc.pids(), 0
 }
+
+func (s *sources) limited() bool { return s.memoryCounter != nil || s.pidsCounter != nil }
 
 // counter is a cgroup's usage and limit, each a file with a number.
 type counter struct {

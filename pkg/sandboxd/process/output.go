@@ -39,8 +39,11 @@ const (
 	// mergeBelow is the size up to which small writes that nobody has read yet
 	// are put together.
 	mergeBelow = 16 << 10
-	// maxChunk bounds a chunk.
-	maxChunk = 64 << 10
+	// maxChunk bounds a chunk: with its envelope it fits the 32 KiB that gRPC has
+	// buffers for; the next size it has is 1 MiB.
+	maxChunk = 32<<10 - 128
+	// ownAbove is the size from which a chunk keeps the buffer it was read into.
+	ownAbove = 8 << 10
 )
 
 func (p OutputPolicy) bounded() OutputPolicy {
@@ -60,6 +63,9 @@ type Chunk struct {
 	// Offset of the first byte within the stream, counting what was dropped.
 	Offset uint64
 	Data   []byte
+
+	// buffer is what Data lies in, if it goes back to the pool.
+	buffer *[]byte
 }
 
 // outputLog is the output of one process between its pipes and its reader.
@@ -90,24 +96,30 @@ func newOutputLog(policy OutputPolicy) *outputLog {
 	return l
 }
 
-// append adds data, which it copies. It waits for room if the policy says so.
-func (l *outputLog) append(s Stream, data []byte) {
+// append adds the first n bytes of a pooled buffer of maxChunk bytes, which it
+// takes over. It waits for room if the policy says so.
+func (l *outputLog) append(s Stream, buffer *[]byte, n int) {
+	data := (*buffer)[:n]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	owned := false
 	if l.policy.Capped {
 		l.appendCapped(s, data)
-		return
-	}
-	for len(data) > 0 {
+	} else {
 		for l.held >= l.policy.Window && !l.dropped {
 			l.room.Wait()
 		}
-		n := min(len(data), maxChunk)
 		if !l.dropped {
-			l.add(s, l.totals[s], data[:n])
+			if owned = n >= ownAbove; owned {
+				l.push(Chunk{Stream: s, Offset: l.totals[s], Data: data, buffer: buffer})
+			} else {
+				l.add(s, l.totals[s], data)
+			}
 		}
 		l.totals[s] += uint64(n)
-		data = data[n:]
+	}
+	if !owned {
+		buffers.Put(buffer)
 	}
 }
 
@@ -129,20 +141,25 @@ func (l *outputLog) appendCapped(s Stream, data []byte) {
 	l.totals[s] += uint64(len(data))
 }
 
-// add makes a chunk, or lengthens the newest one if nobody has seen it.
+// add copies data into a chunk, or lengthens the newest one if nobody has seen it.
 func (l *outputLog) add(s Stream, offset uint64, data []byte) {
 	if n := len(l.chunks); n > 0 && len(data) < mergeBelow {
 		newest := &l.chunks[n-1]
-		if newest.Number > l.handed && newest.Stream == s && len(newest.Data)+len(data) <= mergeBelow &&
+		if newest.Number > l.handed && newest.Stream == s && newest.buffer == nil && len(newest.Data)+len(data) <= mergeBelow &&
 			newest.Offset+uint64(len(newest.Data)) == offset {
 			newest.Data = append(newest.Data, data...)
 			l.held += len(data)
 			return
 		}
 	}
+	l.push(Chunk{Stream: s, Offset: offset, Data: append([]byte(nil), data...)})
+}
+
+func (l *outputLog) push(c Chunk) {
 	l.last++
-	l.chunks = append(l.chunks, Chunk{Number: l.last, Stream: s, Offset: offset, Data: append([]byte(nil), data...)})
-	l.held += len(data) + chunkOverhead
+	c.Number = l.last
+	l.chunks = append(l.chunks, c)
+	l.held += len(c.Data) + chunkOverhead
 	l.signal()
 }
 
@@ -206,7 +223,8 @@ func (l *outputLog) resume(after uint64) {
 	l.acknowledge(after)
 }
 
-// acknowledge frees the chunks up to number, as far as they were handed out.
+// acknowledge frees the chunks up to number, as far as they were handed out. What
+// was acknowledged has left this process, so its buffers are nobody's.
 func (l *outputLog) acknowledge(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -216,6 +234,9 @@ func (l *outputLog) acknowledge(number uint64) {
 	}
 	for _, c := range l.chunks[:n] {
 		l.held -= len(c.Data) + chunkOverhead
+		if c.buffer != nil {
+			buffers.Put(c.buffer)
+		}
 	}
 	rest := copy(l.chunks, l.chunks[n:])
 	clear(l.chunks[rest:])

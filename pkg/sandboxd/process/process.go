@@ -267,18 +267,19 @@ func (p *Process) drain(s Stream, fd int) {
 	}
 }
 
-// move reads once, without waiting. The buffer is held only for that: a process
-// that says nothing costs none.
+// move reads once, without waiting. A buffer is held only when there is something
+// in it: a process that says nothing costs none.
 func (p *Process) move(s Stream, fd int) (int, error) {
 	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
 	for {
 		n, err := unix.Read(fd, *buffer)
 		if err == unix.EINTR {
 			continue
 		}
 		if n > 0 {
-			p.output.append(s, (*buffer)[:n])
+			p.output.append(s, buffer, n)
+		} else {
+			buffers.Put(buffer)
 		}
 		return n, err
 	}

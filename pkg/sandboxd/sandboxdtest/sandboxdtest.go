@@ -26,7 +26,9 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,10 +113,23 @@ func Start(t testing.TB, c Config) *Process {
 	p := &Process{Cmd: exec.Command("/proc/self/exe"), Output: &Output{}, done: make(chan struct{})}
 	p.Cmd.Env = append(os.Environ(), variable+"="+string(encoded))
 	p.Cmd.Stderr = p.Output
-	if err := p.Cmd.Start(); err != nil {
+	// A test that is killed leaves nothing behind. The kernel means the thread that
+	// started the child, so that one stays.
+	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.Cmd.Start()
+		started <- err
+		if err == nil {
+			p.Cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() { p.Cmd.Wait(); close(p.done) }()
 	t.Cleanup(func() {
 		p.Process.Kill()
 		<-p.done
