@@ -165,6 +165,10 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := server.InstallAPIGroup(&group); err != nil {
 		return nil, err
 	}
+	// Ready is who can answer: the watch caches are filled.
+	if err := server.AddPostStartHook("storage-readiness", server.StorageReadinessHook.Hook); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
