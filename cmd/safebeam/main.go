@@ -15,6 +15,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"safebeam.dev/safebeam/pkg/cli"
 )
 
 func main() {
@@ -37,8 +40,10 @@ func run(ctx context.Context, name string, args []string) int {
 	return 0
 }
 
+var streams = genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+
 // plugins are the other names that this program goes by.
-var plugins = map[string]func() *cobra.Command{}
+var plugins = cli.Plugins(streams)
 
 func root() *cobra.Command {
 	command := &cobra.Command{
@@ -54,5 +59,6 @@ Begin with:
 		SilenceErrors: true,
 	}
 	command.AddCommand(newStandalone(), newStore())
+	command.AddCommand(cli.Commands(streams)...)
 	return command
 }

@@ -271,6 +271,7 @@ func TestReaderMayGoAway(t *testing.T) {
 func TestContextEndsTheStream(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	quiet := make(chan struct{})
 	defer close(quiet)
 	config, _ := serve(t, func(w http.ResponseWriter, after int64) {

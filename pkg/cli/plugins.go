@@ -1,0 +1,64 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// Plugins are the programs that kubectl looks for on PATH, by their names, and
+// the ones that it asks for completions of their arguments.
+func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Command {
+	commands := map[string]func() *cobra.Command{
+		"create-turn":         func() *cobra.Command { return newCreateTurn("kubectl create turn", streams) },
+		"create-conversation": func() *cobra.Command { return newCreateConversation("kubectl create conversation", streams) },
+		"chat":                func() *cobra.Command { return newChat("kubectl chat", streams) },
+	}
+	plugins := map[string]func() *cobra.Command{}
+	for name, command := range commands {
+		plugins["kubectl-"+name] = func() *cobra.Command { return standsAlone(command()) }
+		plugins["kubectl_complete-"+name] = func() *cobra.Command { return completionOf(standsAlone(command())) }
+	}
+	return plugins
+}
+
+// Commands are those of safebeam: create turn, create conversation, chat.
+func Commands(streams genericiooptions.IOStreams) []*cobra.Command {
+	create := &cobra.Command{
+		Use:   "create",
+		Short: "Create a turn or a conversation",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	create.AddCommand(newCreateTurn("safebeam create turn", streams), newCreateConversation("safebeam create conversation", streams))
+	return []*cobra.Command{create, newChat("safebeam chat", streams)}
+}
+
+// standsAlone makes a root command of a command: kubectl reports exit codes,
+// the errors are ours to print, once.
+func standsAlone(command *cobra.Command) *cobra.Command {
+	command.SilenceUsage = true
+	command.SilenceErrors = true
+	// kubectl's own completion asks us; ours would be of a program that
+	// nobody types.
+	command.CompletionOptions.DisableDefaultCmd = true
+	return command
+}
+
+// completionOf answers kubectl when it asks how a plugin's arguments could go
+// on: the arguments so far come in, cobra's completions go out.
+func completionOf(plugin *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:                "kubectl_complete",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		SilenceUsage:       true,
+		SilenceErrors:      true,
+		RunE: func(command *cobra.Command, args []string) error {
+			plugin.SetArgs(append([]string{cobra.ShellCompRequestCmd}, args...))
+			return plugin.ExecuteContext(command.Context())
+		},
+	}
+}
