@@ -1,0 +1,118 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bubblewrap
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Descriptors that bwrap and sandboxd inherit.
+const (
+	fdSeccomp = 3 + iota
+	fdInfo
+	fdBlock
+	fdToken
+	fdCA
+	fdPasswd
+	fdGroup
+	fdHosts
+)
+
+// Where things are inside.
+const (
+	insideDir    = "/run/safebeam"
+	insideAgent  = insideDir + "/sandboxd"
+	insideSocket = insideDir + "/gateway.sock"
+	insideCA     = insideDir + "/ca.pem"
+	insideCgroup = insideDir + "/cgroup"
+)
+
+// etc is what of the host's /etc is visible inside.
+var etc = []string{
+	"alternatives", "ca-certificates", "ssl", "pki", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+	"localtime", "timezone", "mime.types", "nsswitch.conf", "python3", "fonts", "matplotlibrc", "magic", "terminfo", "bash.bashrc",
+}
+
+// args is bwrap's command line for a sandbox. Order matters: later mounts lie on
+// earlier ones.
+func (l *Launcher) args(s *Spec, dir string, cg *cgroup) []string {
+	a := arguments{}
+	a.add("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
+	a.add("--uid", itoa(s.User), "--gid", itoa(s.Group), "--hostname", "sandbox")
+	a.add("--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL")
+	a.add("--seccomp", strconv.Itoa(fdSeccomp), "--info-fd", strconv.Itoa(fdInfo), "--block-fd", strconv.Itoa(fdBlock))
+
+	a.add("--ro-bind", filepath.Join(l.options.Root, "usr"), "/usr")
+	for _, name := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"} {
+		path := filepath.Join(l.options.Root, name)
+		if target, err := os.Readlink(path); err == nil {
+			a.add("--symlink", target, "/"+name)
+		} else if _, err := os.Stat(path); err == nil {
+			a.add("--ro-bind", path, "/"+name)
+		}
+	}
+	for _, name := range etc {
+		a.add("--ro-bind-try", filepath.Join(l.options.Root, "etc", name), "/etc/"+name)
+	}
+	a.data(fdPasswd, "/etc/passwd")
+	a.data(fdGroup, "/etc/group")
+	a.data(fdHosts, "/etc/hosts")
+	a.add("--proc", "/proc", "--dev", "/dev")
+	size := strconv.FormatUint(s.DiskBytes, 10)
+	a.add("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm")
+	a.add("--remount-ro", "/dev")
+	for i, path := range s.WritablePaths {
+		switch {
+		case i == 0 && s.Workspace != "":
+			a.add("--bind", s.Workspace, path)
+		case path == "/tmp":
+			a.add("--perms", "1777", "--size", size, "--tmpfs", path)
+		default:
+			a.add("--perms", "0755", "--size", size, "--tmpfs", path)
+		}
+	}
+	a.add("--perms", "0755", "--dir", insideDir)
+	a.add("--ro-bind", l.options.Sandboxd, insideAgent)
+	a.add("--ro-bind", filepath.Join(dir, socketName), insideSocket)
+	a.data(fdCA, insideCA)
+	for name, path := range cg.visible() {
+		a.add("--ro-bind", path, filepath.Join(insideCgroup, name))
+	}
+	a.add("--remount-ro", "/", "--chdir", s.WritablePaths[0], "--")
+
+	a.add(insideAgent, "--gateway=unix:"+insideSocket, "--ca-file="+insideCA, "--server-name="+l.options.ServerName,
+		"--token-fd="+strconv.Itoa(fdToken), "--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10))
+	if len(cg.visible()) > 0 {
+		a.add("--cgroup-dir=" + insideCgroup)
+	}
+	for _, path := range s.WritablePaths {
+		a.add("--writable-path=" + path)
+	}
+	for _, setting := range append([]string{"HOME=" + s.WritablePaths[0], "USER=sandbox", "TMPDIR=/tmp"}, s.Env...) {
+		a.add("--env=" + setting)
+	}
+	return a
+}
+
+type arguments []string
+
+func (a *arguments) add(words ...string) { *a = append(*a, words...) }
+
+func (a *arguments) data(fd int, path string) {
+	a.add("--perms", "0444", "--ro-bind-data", strconv.Itoa(fd), path)
+}
+
+func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+// passwd and group name the one user inside.
+func passwd(s *Spec) string {
+	return fmt.Sprintf("root:x:0:0:root:/:/usr/sbin/nologin\nsandbox:x:%d:%d:sandbox:%s:/bin/sh\n", s.User, s.Group, s.WritablePaths[0])
+}
+
+func group(s *Spec) string { return fmt.Sprintf("root:x:0:\nsandbox:x:%d:\n", s.Group) }
+
+const hosts = "127.0.0.1 localhost sandbox\n::1 localhost\n"

@@ -1,0 +1,149 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bubblewrap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+type limits struct {
+	memory, pids, milliCPU uint64
+}
+
+// cgroup is where a sandbox is limited, as far as this process may make cgroups:
+// as root, or where one was delegated to it. Version 2 has one directory, version 1
+// one for each controller.
+type cgroup struct {
+	dirs     []string          // to be left again, and to add processes to
+	shown    map[string]string // name inside → directory, for the guard
+	enforced []string
+	unified  bool
+}
+
+// makeCgroup makes what it can.
+func makeCgroup(name string, l limits) *cgroup {
+	c := &cgroup{shown: map[string]string{}}
+	own := ownCgroups()
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+		c.unified = true
+		c.makeUnified(filepath.Join(cgroupRoot, own[""], "safebeam"), name, l)
+		return c
+	}
+	period := uint64(100_000)
+	for controller, settings := range map[string][][2]string{
+		"memory": {{"memory.limit_in_bytes", number(l.memory)}},
+		"pids":   {{"pids.max", number(l.pids)}},
+		"cpu":    {{"cpu.cfs_period_us", number(period)}, {"cpu.cfs_quota_us", number(l.milliCPU * period / 1000)}},
+	} {
+		if controller == "cpu" && l.milliCPU == 0 {
+			continue
+		}
+		dir := filepath.Join(cgroupRoot, controller, own[controller], "safebeam", name)
+		if c.make(dir, settings) {
+			c.enforced = append(c.enforced, controller)
+			if controller != "cpu" {
+				c.shown[controller] = dir
+			}
+		}
+	}
+	return c
+}
+
+func (c *cgroup) makeUnified(parent, name string, l limits) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return
+	}
+	// A cgroup with processes of its own cannot give controllers to its children;
+	// whoever runs the server in such a one gets no limits by cgroup.
+	for _, dir := range []string{filepath.Dir(parent), parent} {
+		for _, controller := range []string{"+memory", "+pids", "+cpu"} {
+			os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(controller), 0)
+		}
+	}
+	dir := filepath.Join(parent, name)
+	if !c.make(dir, nil) {
+		return
+	}
+	set := func(controller, file, value string) {
+		if os.WriteFile(filepath.Join(dir, file), []byte(value), 0) == nil {
+			c.enforced = append(c.enforced, controller)
+		}
+	}
+	set("memory", "memory.max", number(l.memory))
+	os.WriteFile(filepath.Join(dir, "memory.swap.max"), []byte("0"), 0)
+	set("pids", "pids.max", number(l.pids))
+	if l.milliCPU > 0 {
+		set("cpu", "cpu.max", fmt.Sprintf("%d 100000", l.milliCPU*100))
+	}
+	// The guard looks for the files of version 2 in the directory itself.
+	c.shown["."] = dir
+}
+
+// make makes a directory with its settings, or nothing.
+func (c *cgroup) make(dir string, settings [][2]string) bool {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false
+	}
+	for _, s := range settings {
+		if err := os.WriteFile(filepath.Join(dir, s[0]), []byte(s[1]), 0); err != nil {
+			os.Remove(dir)
+			return false
+		}
+	}
+	c.dirs = append(c.dirs, dir)
+	return true
+}
+
+func (c *cgroup) visible() map[string]string { return c.shown }
+
+// add puts a process, which has no children yet, under the limits.
+func (c *cgroup) add(pid int) error {
+	for _, dir := range c.dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("limiting the sandbox by %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// remove leaves the cgroups when their processes have gone, which they do a little
+// after they were killed.
+func (c *cgroup) remove() {
+	for _, dir := range c.dirs {
+		for range 200 {
+			err := syscall.Rmdir(dir)
+			if err == nil || errors.Is(err, syscall.ENOENT) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// ownCgroups are this process's cgroups by controller; "" is that of version 2.
+func ownCgroups() map[string]string {
+	own := map[string]string{}
+	b, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(b)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(parts[1], ",") {
+			own[controller] = parts[2]
+		}
+	}
+	return own
+}
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }

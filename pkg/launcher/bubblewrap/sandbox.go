@@ -1,0 +1,263 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bubblewrap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const socketName = "gateway.sock"
+
+// startTimeout is how long bwrap may take to lay everything out.
+const startTimeout = 20 * time.Second
+
+// A Sandbox is one that was started.
+type Sandbox struct {
+	spec   Spec
+	cmd    *exec.Cmd
+	pid    int // sandboxd's, outside
+	cgroup *cgroup
+	log    *tail
+	done   chan struct{}
+	err    error
+}
+
+// Name is the spec's.
+func (s *Sandbox) Name() string { return s.spec.Name }
+
+// PID is sandboxd's as the machine sees it.
+func (s *Sandbox) PID() int { return s.pid }
+
+// Limits says which limits the kernel enforces by cgroup, "memory", "pids", "cpu".
+// The others are rlimits' and sandboxd's own.
+func (s *Sandbox) Limits() []string { return s.cgroup.enforced }
+
+// Done is closed when nothing of the sandbox is left.
+func (s *Sandbox) Done() <-chan struct{} { return s.done }
+
+// Err is why it ended, once Done is closed: what bwrap or sandboxd said last.
+func (s *Sandbox) Err() error { return s.err }
+
+// Kill ends the sandbox and everything in it, and returns when it is gone.
+func (s *Sandbox) Kill() {
+	// With its PID 1 every process of the namespace goes.
+	syscall.Kill(s.pid, syscall.SIGKILL)
+	s.cmd.Process.Kill()
+	<-s.done
+}
+
+// Start starts a sandbox. It lives until Kill, until ctx is over, or until sandboxd
+// ends by itself.
+func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
+	if err := spec.complete(); err != nil {
+		return nil, err
+	}
+	uid, err := l.takeUID()
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{spec: spec, log: &tail{}, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(ctx)
+	served, err := l.listen(ctx, spec.Name, uid)
+	if err != nil {
+		cancel()
+		l.freeUID(uid)
+		return nil, err
+	}
+	s.cgroup = makeCgroup(spec.Name, limits{memory: spec.MemoryBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
+	cleanup := func() {
+		cancel()
+		<-served
+		s.cgroup.remove()
+		os.RemoveAll(l.dir(spec.Name))
+		l.freeUID(uid)
+	}
+	started := make(chan error, 1)
+	go func() {
+		// "Dies with its parent" means the thread that started bwrap.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := l.exec(ctx, s, uid); err != nil {
+			cleanup()
+			started <- err
+			return
+		}
+		started <- nil
+		stop := context.AfterFunc(ctx, func() {
+			syscall.Kill(s.pid, syscall.SIGKILL)
+			s.cmd.Process.Kill()
+		})
+		err := s.cmd.Wait()
+		stop()
+		// bwrap may have died before what it watched over.
+		syscall.Kill(s.pid, syscall.SIGKILL)
+		cleanup()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, s.log)
+		}
+		s.err = err
+		close(s.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting sandbox %s: %w", spec.Name, err)
+	}
+	return s, nil
+}
+
+// listen makes the sandbox's own socket and has the gateway serve it.
+func (l *Launcher) listen(ctx context.Context, name string, uid uint32) (served <-chan struct{}, err error) {
+	dir := l.dir(name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, socketName)
+	listener, err := net.Listen("unix", path)
+	if err == nil {
+		err = errors.Join(os.Chmod(path, 0o600), l.own(dir, uid), l.own(path, uid))
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.options.Gateway.Serve(ctx, listener)
+	}()
+	return done, nil
+}
+
+func (l *Launcher) own(path string, uid uint32) error {
+	if !l.root {
+		return nil
+	}
+	return os.Chown(path, int(uid), int(uid))
+}
+
+// credentials are those that bwrap is started with.
+func (l *Launcher) credentials(uid uint32) *syscall.SysProcAttr {
+	attributes := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if l.root {
+		attributes.Credential = &syscall.Credential{Uid: uid, Gid: uid, Groups: []uint32{}}
+	}
+	return attributes
+}
+
+// exec starts bwrap, puts the sandbox under its limits and lets it go.
+func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
+	var files descriptors
+	defer files.close()
+	seccomp := files.data(string(l.filter))
+	infoOut, infoIn := files.pipe()
+	blockOut, blockIn := files.pipe()
+	inherited := []*os.File{
+		seccomp, infoIn, blockOut, files.data(s.spec.Token), files.data(string(l.options.CA)),
+		files.data(passwd(&s.spec)), files.data(group(&s.spec)), files.data(hosts),
+	}
+	if files.err != nil {
+		return files.err
+	}
+	s.cmd = exec.Command(l.options.Bwrap, l.args(&s.spec, l.dir(s.spec.Name), s.cgroup)...)
+	s.cmd.Dir, s.cmd.Env = "/", []string{}
+	s.cmd.ExtraFiles = inherited
+	s.cmd.Stderr = s.log
+	s.cmd.SysProcAttr = l.credentials(uid)
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	infoIn.Close()
+	infoOut.SetReadDeadline(time.Now().Add(startTimeout))
+	var info struct {
+		Child int `json:"child-pid"`
+	}
+	if err := json.NewDecoder(infoOut).Decode(&info); err != nil || info.Child == 0 {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		return fmt.Errorf("bwrap: %s", s.log)
+	}
+	s.pid = info.Child
+	if err := s.cgroup.add(s.pid); err != nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		return err
+	}
+	_, err := blockIn.Write([]byte{1})
+	return err
+}
+
+// descriptors are files that bwrap inherits; the first error counts.
+type descriptors struct {
+	open []*os.File
+	err  error
+}
+
+func (d *descriptors) pipe() (out, in *os.File) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		d.err = errors.Join(d.err, err)
+		return nil, nil
+	}
+	d.open = append(d.open, out, in)
+	return out, in
+}
+
+// data is a pipe that has content in it. It has to fit a pipe.
+func (d *descriptors) data(content string) *os.File {
+	out, in := d.pipe()
+	if d.err != nil {
+		return nil
+	}
+	if len(content) > 60<<10 {
+		d.err = errors.New("more content than a pipe holds")
+		return nil
+	}
+	if _, err := io.WriteString(in, content); err != nil {
+		d.err = err
+	}
+	in.Close()
+	return out
+}
+
+func (d *descriptors) close() {
+	for _, f := range d.open {
+		f.Close()
+	}
+}
+
+// tail keeps the last of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 4 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if len(t.b) > most {
+		t.b = append(t.b[:0], t.b[len(t.b)-most:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(bytes.ToValidUTF8(t.b, []byte("?"))))
+}
