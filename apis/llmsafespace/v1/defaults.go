@@ -28,7 +28,7 @@ func CompleteSandbox(spec *SandboxSpec) {
 	if spec.Filesystem.ReadOnlyRoot == nil {
 		spec.Filesystem.ReadOnlyRoot = ptr.To(true)
 	}
-	if spec.Filesystem.WritablePaths == nil {
+	if len(spec.Filesystem.WritablePaths) == 0 {
 		spec.Filesystem.WritablePaths = []string{"/tmp", "/workspace"}
 	}
 	if spec.SecurityContext == nil {

@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			installed(t).Default(tc.given)
+			group.Scheme(t).Default(tc.given)
 			if diff := cmp.Diff(tc.want, tc.given); diff != "" {
 				t.Error(diff)
 			}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"safebeam.dev/safebeam/apis/internal/check/checktest"
 	v1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -60,63 +61,61 @@ func question() *v1.Turn {
 
 func TestTurnRefuses(t *testing.T) {
 	t.Parallel()
-	for _, b := range []breach[v1.Turn]{
-		{"no conversation", func(t *v1.Turn) { t.Spec.Conversation = "" }, field.ErrorTypeRequired, "spec.conversation", "Conversation"},
-		{"an agent that breaks out of its brackets", func(t *v1.Turn) { t.Spec.Agent = "a]\n[b" }, field.ErrorTypeInvalid, "spec.agent", "alphanumeric"},
-		{"a model that is no name", func(t *v1.Turn) { t.Spec.Model = "Claude" }, field.ErrorTypeInvalid, "spec.model", "lowercase"},
-		{"a choice among its tools that is none of them", func(t *v1.Turn) { t.Spec.ToolChoice = "listen" }, field.ErrorTypeNotSupported, "spec.toolChoice", `"auto", "any", "none", "look"`},
-		{"a choice that names no tool", func(t *v1.Turn) { t.Spec.ToolChoice = "a tool"; t.Spec.Tools = nil }, field.ErrorTypeInvalid, "spec.toolChoice", "letters, digits"},
-		{"no tokens", func(t *v1.Turn) { t.Spec.MaxTokens = ptr.To[int32](0) }, field.ErrorTypeInvalid, "spec.maxTokens", "from 1"},
-		{"a temperature below zero", func(t *v1.Turn) { t.Spec.Temperature = ptr.To(-0.1) }, field.ErrorTypeInvalid, "spec.temperature", "from 0 to 2"},
-		{"a temperature that is no number", func(t *v1.Turn) { t.Spec.Temperature = ptr.To(math.NaN()) }, field.ErrorTypeInvalid, "spec.temperature", "from 0 to 2"},
-		{"thinking with two measures", func(t *v1.Turn) { t.Spec.Thinking.BudgetTokens = ptr.To[int32](1) }, field.ErrorTypeForbidden, "spec.thinking", "keep one"},
-		{"a schema that is no object", func(t *v1.Turn) { t.Spec.ResponseSchema = raw(`true`) }, field.ErrorTypeInvalid, "spec.responseSchema", "JSON object"},
-		{"a deadline of nothing", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](0) }, field.ErrorTypeInvalid, "spec.deadlineSeconds", "from 1 to 86400"},
-		{"a deadline after days", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](86401) }, field.ErrorTypeInvalid, "spec.deadlineSeconds", "from 1 to 86400"},
-		{"a time to live that is over", func(t *v1.Turn) { t.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, field.ErrorTypeInvalid, "spec.ttlSecondsAfterFinished", "from 0"},
+	checktest.Refuses(t, question, Turn,
+		checktest.By("no conversation", func(t *v1.Turn) { t.Spec.Conversation = "" }, field.ErrorTypeRequired, "spec.conversation", "Conversation"),
+		checktest.By("an agent that breaks out of its brackets", func(t *v1.Turn) { t.Spec.Agent = "a]\n[b" }, field.ErrorTypeInvalid, "spec.agent", "alphanumeric"),
+		checktest.By("a model that is no name", func(t *v1.Turn) { t.Spec.Model = "Claude" }, field.ErrorTypeInvalid, "spec.model", "lowercase"),
+		checktest.By("a choice among its tools that is none of them", func(t *v1.Turn) { t.Spec.ToolChoice = "listen" }, field.ErrorTypeNotSupported, "spec.toolChoice", `"auto", "any", "none", "look"`),
+		checktest.By("a choice that names no tool", func(t *v1.Turn) { t.Spec.ToolChoice = "a tool"; t.Spec.Tools = nil }, field.ErrorTypeInvalid, "spec.toolChoice", "letters, digits"),
+		checktest.By("no tokens", func(t *v1.Turn) { t.Spec.MaxTokens = ptr.To[int32](0) }, field.ErrorTypeInvalid, "spec.maxTokens", "from 1"),
+		checktest.By("a temperature below zero", func(t *v1.Turn) { t.Spec.Temperature = ptr.To(-0.1) }, field.ErrorTypeInvalid, "spec.temperature", "from 0 to 2"),
+		checktest.By("a temperature that is no number", func(t *v1.Turn) { t.Spec.Temperature = ptr.To(math.NaN()) }, field.ErrorTypeInvalid, "spec.temperature", "from 0 to 2"),
+		checktest.By("thinking with two measures", func(t *v1.Turn) { t.Spec.Thinking.BudgetTokens = ptr.To[int32](1) }, field.ErrorTypeForbidden, "spec.thinking", "keep one"),
+		checktest.By("a schema that is no object", func(t *v1.Turn) { t.Spec.ResponseSchema = raw(`true`) }, field.ErrorTypeInvalid, "spec.responseSchema", "JSON object"),
+		checktest.By("a deadline of nothing", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](0) }, field.ErrorTypeInvalid, "spec.deadlineSeconds", "from 1 to 86400"),
+		checktest.By("a deadline after days", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](86401) }, field.ErrorTypeInvalid, "spec.deadlineSeconds", "from 1 to 86400"),
+		checktest.By("a time to live that is over", func(t *v1.Turn) { t.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, field.ErrorTypeInvalid, "spec.ttlSecondsAfterFinished", "from 0"),
 
-		{"a message of nobody", func(t *v1.Turn) { t.Spec.Messages[0].Role = "" }, field.ErrorTypeRequired, "spec.messages[0].role", `"user", "assistant"`},
-		{"a message of a stranger", func(t *v1.Turn) { t.Spec.Messages[0].Role = "developer" }, field.ErrorTypeNotSupported, "spec.messages[0].role", `"user", "assistant", "tool", "system"`},
-		{"an empty message", func(t *v1.Turn) { t.Spec.Messages[1].Content = nil }, field.ErrorTypeRequired, "spec.messages[1].content", "add a block"},
-		{"an assistant that says and does nothing", func(t *v1.Turn) { t.Spec.Messages[2].Content, t.Spec.Messages[2].ToolCalls = nil, nil }, field.ErrorTypeRequired, "spec.messages[2].content", "content or toolCalls"},
-		{"an empty text", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{Text: ptr.To("")} }, field.ErrorTypeRequired, "spec.messages[1].content[0].text", "leave the block out"},
-		{"a block of nothing", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{} }, field.ErrorTypeInvalid, "spec.messages[1].content[0]", "exactly one"},
-		{"a block of two things", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Text = ptr.To("a") }, field.ErrorTypeInvalid, "spec.messages[1].content[1]", "exactly one"},
-		{"a user that thinks", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{Thinking: ptr.To("a")} }, field.ErrorTypeForbidden, "spec.messages[1].content[0].thinking", "role assistant"},
-		{"a user with a provider's block", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = t.Spec.Messages[2].Content[1] }, field.ErrorTypeForbidden, "spec.messages[1].content[0].native", "role assistant"},
-		{"an assistant that shows", func(t *v1.Turn) { t.Spec.Messages[2].Content[0] = picture("image/png", png) }, field.ErrorTypeForbidden, "spec.messages[2].content[0].image", "roles user and tool"},
+		checktest.By("a message of nobody", func(t *v1.Turn) { t.Spec.Messages[0].Role = "" }, field.ErrorTypeRequired, "spec.messages[0].role", `"user", "assistant"`),
+		checktest.By("a message of a stranger", func(t *v1.Turn) { t.Spec.Messages[0].Role = "developer" }, field.ErrorTypeNotSupported, "spec.messages[0].role", `"user", "assistant", "tool", "system"`),
+		checktest.By("an empty message", func(t *v1.Turn) { t.Spec.Messages[1].Content = nil }, field.ErrorTypeRequired, "spec.messages[1].content", "add a block"),
+		checktest.By("an assistant that says and does nothing", func(t *v1.Turn) { t.Spec.Messages[2].Content, t.Spec.Messages[2].ToolCalls = nil, nil }, field.ErrorTypeRequired, "spec.messages[2].content", "content or toolCalls"),
+		checktest.By("an empty text", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{Text: ptr.To("")} }, field.ErrorTypeRequired, "spec.messages[1].content[0].text", "leave the block out"),
+		checktest.By("a block of nothing", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{} }, field.ErrorTypeInvalid, "spec.messages[1].content[0]", "exactly one"),
+		checktest.By("a block of two things", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Text = ptr.To("a") }, field.ErrorTypeInvalid, "spec.messages[1].content[1]", "exactly one"),
+		checktest.By("a user that thinks", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = v1.ContentBlock{Thinking: ptr.To("a")} }, field.ErrorTypeForbidden, "spec.messages[1].content[0].thinking", "role assistant"),
+		checktest.By("a user with a provider's block", func(t *v1.Turn) { t.Spec.Messages[1].Content[0] = t.Spec.Messages[2].Content[1] }, field.ErrorTypeForbidden, "spec.messages[1].content[0].native", "role assistant"),
+		checktest.By("an assistant that shows", func(t *v1.Turn) { t.Spec.Messages[2].Content[0] = picture("image/png", png) }, field.ErrorTypeForbidden, "spec.messages[2].content[0].image", "roles user and tool"),
 
-		{"a picture of no type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.MediaType = "" }, field.ErrorTypeRequired, "spec.messages[1].content[1].image.mediaType", "image/webp"},
-		{"a picture of an unknown type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.MediaType = "image/tiff" }, field.ErrorTypeNotSupported, "spec.messages[1].content[1].image.mediaType", "image/webp"},
-		{"a picture of another type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = []byte(jpeg) }, field.ErrorTypeInvalid, "spec.messages[1].content[1].image.mediaType", "is of type image/jpeg"},
-		{"a picture that is none", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = []byte("%PDF-1.4") }, field.ErrorTypeInvalid, "spec.messages[1].content[1].image.data", "no image/png"},
-		{"a picture without data", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = nil }, field.ErrorTypeRequired, "spec.messages[1].content[1].image.data", "base64"},
+		checktest.By("a picture of no type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.MediaType = "" }, field.ErrorTypeRequired, "spec.messages[1].content[1].image.mediaType", "image/webp"),
+		checktest.By("a picture of an unknown type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.MediaType = "image/tiff" }, field.ErrorTypeNotSupported, "spec.messages[1].content[1].image.mediaType", "image/webp"),
+		checktest.By("a picture of another type", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = []byte(jpeg) }, field.ErrorTypeInvalid, "spec.messages[1].content[1].image.mediaType", "is of type image/jpeg"),
+		checktest.By("a picture that is none", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = []byte("%PDF-1.4") }, field.ErrorTypeInvalid, "spec.messages[1].content[1].image.data", "no image/png"),
+		checktest.By("a picture without data", func(t *v1.Turn) { t.Spec.Messages[1].Content[1].Image.Data = nil }, field.ErrorTypeRequired, "spec.messages[1].content[1].image.data", "base64"),
 
-		{"a block of an unknown provider", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Provider = "acme" }, field.ErrorTypeNotSupported, "spec.messages[2].content[1].native.provider", `"anthropic"`},
-		{"a provider's block without data", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Data = nil }, field.ErrorTypeRequired, "spec.messages[2].content[1].native.data", "as the provider sent it"},
-		{"a provider's block that is no JSON", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Data = []byte("{") }, field.ErrorTypeInvalid, "spec.messages[2].content[1].native.data", "must be JSON"},
+		checktest.By("a block of an unknown provider", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Provider = "acme" }, field.ErrorTypeNotSupported, "spec.messages[2].content[1].native.provider", `"anthropic"`),
+		checktest.By("a provider's block without data", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Data = nil }, field.ErrorTypeRequired, "spec.messages[2].content[1].native.data", "as the provider sent it"),
+		checktest.By("a provider's block that is no JSON", func(t *v1.Turn) { t.Spec.Messages[2].Content[1].Native.Data = []byte("{") }, field.ErrorTypeInvalid, "spec.messages[2].content[1].native.data", "must be JSON"),
 
-		{"calls by a user", func(t *v1.Turn) {
+		checktest.By("calls by a user", func(t *v1.Turn) {
 			t.Spec.Messages[1].ToolCalls = []v1.ToolCall{{ID: "call_0", Name: "look"}}
-		}, field.ErrorTypeForbidden, "spec.messages[1].toolCalls", "role assistant"},
-		{"a result by a user", func(t *v1.Turn) { t.Spec.Messages[1].ToolCallID = "call_0" }, field.ErrorTypeForbidden, "spec.messages[1].toolCallID", "role tool"},
-		{"a failure of a user", func(t *v1.Turn) { t.Spec.Messages[1].IsError = true }, field.ErrorTypeForbidden, "spec.messages[1].isError", "role tool"},
-		{"a result of nothing", func(t *v1.Turn) { t.Spec.Messages[3].ToolCallID = "" }, field.ErrorTypeRequired, "spec.messages[3].toolCallID", "ties a result to its call"},
-		{"two results of a call", func(t *v1.Turn) { t.Spec.Messages = append(t.Spec.Messages, t.Spec.Messages[3]) }, field.ErrorTypeInvalid, "spec.messages[4].toolCallID", "by message 3 already"},
-		{"a result before its call", func(t *v1.Turn) {
+		}, field.ErrorTypeForbidden, "spec.messages[1].toolCalls", "role assistant"),
+		checktest.By("a result by a user", func(t *v1.Turn) { t.Spec.Messages[1].ToolCallID = "call_0" }, field.ErrorTypeForbidden, "spec.messages[1].toolCallID", "role tool"),
+		checktest.By("a failure of a user", func(t *v1.Turn) { t.Spec.Messages[1].IsError = true }, field.ErrorTypeForbidden, "spec.messages[1].isError", "role tool"),
+		checktest.By("a result of nothing", func(t *v1.Turn) { t.Spec.Messages[3].ToolCallID = "" }, field.ErrorTypeRequired, "spec.messages[3].toolCallID", "ties a result to its call"),
+		checktest.By("two results of a call", func(t *v1.Turn) { t.Spec.Messages = append(t.Spec.Messages, t.Spec.Messages[3]) }, field.ErrorTypeInvalid, "spec.messages[4].toolCallID", "by message 3 already"),
+		checktest.By("a result before its call", func(t *v1.Turn) {
 			m := t.Spec.Messages
 			m[2], m[3] = m[3], m[2]
-		}, field.ErrorTypeInvalid, "spec.messages[2].toolCallID", "before its call in message 3"},
-		{"a call without id", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].ID = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].id", "ties a result to its call"},
-		{"a call of no tool", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Name = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].name", "name of the tool"},
-		{"a call with a list", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`[]`) }, field.ErrorTypeInvalid, "spec.messages[2].toolCalls[0].input", "JSON object"},
-		{"a call twice", func(t *v1.Turn) {
+		}, field.ErrorTypeInvalid, "spec.messages[2].toolCallID", "before its call in message 3"),
+		checktest.By("a call without id", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].ID = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].id", "ties a result to its call"),
+		checktest.By("a call of no tool", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Name = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].name", "name of the tool"),
+		checktest.By("a call with a list", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`[]`) }, field.ErrorTypeInvalid, "spec.messages[2].toolCalls[0].input", "JSON object"),
+		checktest.By("a call twice", func(t *v1.Turn) {
 			t.Spec.Messages[2].ToolCalls = append(t.Spec.Messages[2].ToolCalls, t.Spec.Messages[2].ToolCalls[0])
-		}, field.ErrorTypeDuplicate, "spec.messages[2].toolCalls[1].id", "call_1"},
-		{"an agent that is no name", func(t *v1.Turn) { t.Spec.Messages[2].Agent = "se er" }, field.ErrorTypeInvalid, "spec.messages[2].agent", "alphanumeric"},
-	} {
-		b.run(t, question, Turn)
-	}
+		}, field.ErrorTypeDuplicate, "spec.messages[2].toolCalls[1].id", "call_1"),
+		checktest.By("an agent that is no name", func(t *v1.Turn) { t.Spec.Messages[2].Agent = "se er" }, field.ErrorTypeInvalid, "spec.messages[2].agent", "alphanumeric"),
+	)
 }
 
 func TestTurnAllowsWhatOnlyTheHistoryDecides(t *testing.T) {
@@ -139,13 +138,11 @@ func TestTurnAllowsWhatOnlyTheHistoryDecides(t *testing.T) {
 func TestTurnSpecCannotChange(t *testing.T) {
 	t.Parallel()
 	stored := func() *v1.Turn { q := question(); q.ResourceVersion = "7"; return q }
-	for _, b := range []breach[v1.Turn]{
-		{"another message", func(t *v1.Turn) { *t.Spec.Messages[1].Content[0].Text = "?" }, field.ErrorTypeForbidden, "spec", "create another"},
-		{"another input of a call", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`{"closer": false}`) }, field.ErrorTypeForbidden, "spec", "create another"},
-		{"a longer deadline", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](601) }, field.ErrorTypeForbidden, "spec", "create another"},
-	} {
-		b.run(t, stored, func(turn *v1.Turn) field.ErrorList { return TurnUpdate(turn, stored()) })
-	}
+	checktest.Refuses(t, stored, func(turn *v1.Turn) field.ErrorList { return TurnUpdate(turn, stored()) },
+		checktest.By("another message", func(t *v1.Turn) { *t.Spec.Messages[1].Content[0].Text = "?" }, field.ErrorTypeForbidden, "spec", "create another"),
+		checktest.By("another input of a call", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`{"closer": false}`) }, field.ErrorTypeForbidden, "spec", "create another"),
+		checktest.By("a longer deadline", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](601) }, field.ErrorTypeForbidden, "spec", "create another"),
+	)
 }
 
 func TestTurnUpdateKeepsWhatIsOnlyWrittenOtherwise(t *testing.T) {
@@ -173,17 +170,15 @@ func finished() *v1.Turn {
 
 func TestTerminalPhaseIsNeverLeft(t *testing.T) {
 	t.Parallel()
-	for _, b := range []breach[v1.Turn]{
-		{"for another end", func(t *v1.Turn) { t.Status.Phase = v1.TurnCancelled }, field.ErrorTypeForbidden, "status.phase", "the turn is Succeeded"},
-		{"with another answer", func(t *v1.Turn) { *t.Status.Message.Content[0].Text = "an ear" }, field.ErrorTypeForbidden, "status.message", "the turn is Succeeded"},
-		{"with another reason", func(t *v1.Turn) { t.Status.StopReason = v1.StopRefusal }, field.ErrorTypeForbidden, "status.stopReason", "the turn is Succeeded"},
-		{"with an error", func(t *v1.Turn) { t.Status.Error = &v1.TurnError{Class: v1.ErrorAuth} }, field.ErrorTypeForbidden, "status.error", "the turn is Succeeded"},
-		{"with more events", func(t *v1.Turn) { t.Status.LastEvent++ }, field.ErrorTypeForbidden, "status.lastEvent", "the turn is Succeeded"},
-		{"at another place", func(t *v1.Turn) { t.Status.Position = 4 }, field.ErrorTypeInvalid, "status.position", "immutable"},
-		{"in another conversation", func(t *v1.Turn) { t.Status.ConversationUID = "other" }, field.ErrorTypeInvalid, "status.conversationUID", "immutable"},
-	} {
-		b.run(t, finished, func(turn *v1.Turn) field.ErrorList { return TurnStatusUpdate(turn, finished()) })
-	}
+	checktest.Refuses(t, finished, func(turn *v1.Turn) field.ErrorList { return TurnStatusUpdate(turn, finished()) },
+		checktest.By("for another end", func(t *v1.Turn) { t.Status.Phase = v1.TurnCancelled }, field.ErrorTypeForbidden, "status.phase", "the turn is Succeeded"),
+		checktest.By("with another answer", func(t *v1.Turn) { *t.Status.Message.Content[0].Text = "an ear" }, field.ErrorTypeForbidden, "status.message", "the turn is Succeeded"),
+		checktest.By("with another reason", func(t *v1.Turn) { t.Status.StopReason = v1.StopRefusal }, field.ErrorTypeForbidden, "status.stopReason", "the turn is Succeeded"),
+		checktest.By("with an error", func(t *v1.Turn) { t.Status.Error = &v1.TurnError{Class: v1.ErrorAuth} }, field.ErrorTypeForbidden, "status.error", "the turn is Succeeded"),
+		checktest.By("with more events", func(t *v1.Turn) { t.Status.LastEvent++ }, field.ErrorTypeForbidden, "status.lastEvent", "the turn is Succeeded"),
+		checktest.By("at another place", func(t *v1.Turn) { t.Status.Position = 4 }, field.ErrorTypeInvalid, "status.position", "immutable"),
+		checktest.By("in another conversation", func(t *v1.Turn) { t.Status.ConversationUID = "other" }, field.ErrorTypeInvalid, "status.conversationUID", "immutable"),
+	)
 	t.Run("to run again", func(t *testing.T) {
 		t.Parallel()
 		turn := finished()
@@ -201,18 +196,16 @@ func TestTurnStatusUpdateRefuses(t *testing.T) {
 		turn.ResourceVersion, turn.Status = "7", v1.TurnStatus{Phase: v1.TurnRunning, Position: 3}
 		return turn
 	}
-	for _, b := range []breach[v1.Turn]{
-		{"no phase", func(t *v1.Turn) { t.Status.Phase = "" }, field.ErrorTypeRequired, "status.phase", `"Queued", "Running"`},
-		{"an unknown phase", func(t *v1.Turn) { t.Status.Phase = "Done" }, field.ErrorTypeNotSupported, "status.phase", `"Cancelled"`},
-		{"an end without its time", func(t *v1.Turn) { t.Status.Phase = v1.TurnCancelled }, field.ErrorTypeRequired, "status.completionTime", "since when"},
-		{"a time of an end that is not", func(t *v1.Turn) { t.Status.CompletionTime = ptr.To(metav1.NowMicro()) }, field.ErrorTypeForbidden, "status.completionTime", "not over"},
-		{"a failure without a reason", func(t *v1.Turn) {
+	checktest.Refuses(t, running, func(turn *v1.Turn) field.ErrorList { return TurnStatusUpdate(turn, running()) },
+		checktest.By("no phase", func(t *v1.Turn) { t.Status.Phase = "" }, field.ErrorTypeRequired, "status.phase", `"Queued", "Running"`),
+		checktest.By("an unknown phase", func(t *v1.Turn) { t.Status.Phase = "Done" }, field.ErrorTypeNotSupported, "status.phase", `"Cancelled"`),
+		checktest.By("an end without its time", func(t *v1.Turn) { t.Status.Phase = v1.TurnCancelled }, field.ErrorTypeRequired, "status.completionTime", "since when"),
+		checktest.By("a time of an end that is not", func(t *v1.Turn) { t.Status.CompletionTime = ptr.To(metav1.NowMicro()) }, field.ErrorTypeForbidden, "status.completionTime", "not over"),
+		checktest.By("a failure without a reason", func(t *v1.Turn) {
 			t.Status.Phase, t.Status.CompletionTime = v1.TurnFailed, ptr.To(metav1.NowMicro())
-		}, field.ErrorTypeRequired, "status.error", "says why"},
-		{"an unknown reason to stop", func(t *v1.Turn) { t.Status.StopReason = "Bored" }, field.ErrorTypeNotSupported, "status.stopReason", `"EndTurn"`},
-	} {
-		b.run(t, running, func(turn *v1.Turn) field.ErrorList { return TurnStatusUpdate(turn, running()) })
-	}
+		}, field.ErrorTypeRequired, "status.error", "says why"),
+		checktest.By("an unknown reason to stop", func(t *v1.Turn) { t.Status.StopReason = "Bored" }, field.ErrorTypeNotSupported, "status.stopReason", `"EndTurn"`),
+	)
 	t.Run("but not a requeue", func(t *testing.T) {
 		t.Parallel()
 		turn := running()
