@@ -1,0 +1,208 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestKeyCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	const secret = "sk-0123456789abcdef/+="
+	k := NewKey(secret)
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("key", "key", k, "cfg", Config{Key: k})
+	js, err := json.Marshal(map[string]any{"k": k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%v %+v %#v %s %q %x %d", k, k, k, k, k, k, k),
+		fmt.Sprintf("%+v", Config{Key: k}), log.String(), string(js)} {
+		if strings.Contains(s, "0123456789") || strings.Contains(s, fmt.Sprintf("%x", "0123456789")) {
+			t.Errorf("the key shows in %s", s)
+		}
+	}
+}
+
+func TestRedaction(t *testing.T) {
+	t.Parallel()
+	k := NewKey("sk-0123456789abcdef/+=")
+	for name, tc := range map[string]struct{ in, want string }{
+		"whole":            {"key sk-0123456789abcdef/+= is bad", "key [redacted] is bad"},
+		"twice":            {"sk-0123456789abcdef/+=,sk-0123456789abcdef/+=", "[redacted],[redacted]"},
+		"the beginning":    {"key sk-0123456789… is bad", "key [redacted]… is bad"},
+		"the end":          {"key ***6789abcdef/+= is bad", "key ***[redacted] is bad"},
+		"in a URL":         {"?key=sk-0123456789abcdef%2F%2B%3D&x", "?key=[redacted]&x"},
+		"in base64":        {"Basic c2stMDEyMzQ1Njc4OWFiY2RlZi8rPQ==", "Basic [redacted]"},
+		"a short piece":    {"sk-01 is a prefix", "sk-01 is a prefix"},
+		"nothing of it":    {"all is well", "all is well"},
+		"beside multibyte": {"ключ sk-0123456789abcdef/+= ж", "ключ [redacted] ж"},
+	} {
+		if got := k.Redact(tc.in); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+	var none *Key
+	if got := none.Redact("x"); got != "x" {
+		t.Errorf("no key: %q", got)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	for v, want := range map[string]time.Duration{
+		"": 0, "3": 3 * time.Second, "0.5": 500 * time.Millisecond, "-1": 0, "soon": 0, "1e300": maxRetryAfter, "259200": maxRetryAfter,
+		"Sun, 01 Nov 2026 12:00:09 GMT": 9 * time.Second, "Sun, 01 Nov 2026 11:00:00 GMT": 0, "NaN": 0, "+Inf": maxRetryAfter,
+	} {
+		if got := RetryAfter(http.Header{"Retry-After": {v}}, now); got != want {
+			t.Errorf("%q: %s, want %s", v, got, want)
+		}
+	}
+	if got := RetryAfter(http.Header{"Retry-After": {"3"}, "Retry-After-Ms": {"250"}}, now); got != 250*time.Millisecond {
+		t.Errorf("milliseconds: %s", got)
+	}
+}
+
+func TestInputIsAlwaysAnObject(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"": "{}", " ": "{}", "null": "{}", "{}": "{}", ` {"a": 1} `: `{"a": 1}`, `{"a":`: `{"invalid_json":"{\"a\":"}`, `[1]`: `{"invalid_json":"[1]"}`, `{"a":1}x`: `{"invalid_json":"{\"a\":1}x"}`,
+	} {
+		if got := string(InputObject(in)); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestMergeLetsTheTurnWin(t *testing.T) {
+	t.Parallel()
+	b := Body{"temperature": 0.5, "gen": Body{"max": 3, "deep": Body{"x": 1}}, "list": []int{1}}
+	got, err := b.Merge([]byte(`{"temperature":1,"big":12345678901234567890,"gen":{"max":9,"top":2,"deep":{"y":2}},"list":[7],"html":"<&>"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := Encode(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"big":12345678901234567890,"gen":{"deep":{"x":1,"y":2},"max":3,"top":2},"html":"<&>","list":[1],"temperature":0.5}`
+	if string(raw) != want {
+		t.Errorf("\n got %s\nwant %s", raw, want)
+	}
+}
+
+// native covers are "text:…", "call:…", "name:…" or nothing, in this test.
+func coverTest(data []byte) (Cover, bool) {
+	kind, arg, _ := strings.Cut(string(data), ":")
+	switch kind {
+	case "text":
+		return Cover{Text: arg}, true
+	case "call":
+		return Cover{CallID: arg}, true
+	case "name":
+		return Cover{CallName: arg}, true
+	case "bad":
+		return Cover{}, false
+	}
+	return Cover{}, true
+}
+
+func TestArrange(t *testing.T) {
+	t.Parallel()
+	native := func(s string) Block {
+		return Block{Kind: KindNative, Native: &Native{Provider: "p", Model: "m", Data: []byte(s)}}
+	}
+	foreign := Block{Kind: KindNative, Native: &Native{Provider: "p", Model: "other", Data: []byte("alone")}}
+	calls := []ToolCall{{ID: "a", Name: "look"}, {ID: "b", Name: "look"}, {ID: "c", Name: "smell"}}
+	for name, tc := range map[string]struct {
+		content []Block
+		want    string
+	}{
+		"calls come last":                       {[]Block{Text("x")}, "x a b c"},
+		"thinking is left out":                  {[]Block{{Kind: KindThinking, Text: "hm"}, Text("x")}, "x a b c"},
+		"a native stands alone":                 {[]Block{native("alone"), Text("x")}, "<alone> x a b c"},
+		"another model's is left out":           {[]Block{foreign, Text("x")}, "x a b c"},
+		"one it cannot read is left out":        {[]Block{native("bad"), Text("x")}, "x a b c"},
+		"a native covers the text before it":    {[]Block{Text("xyz"), native("text:xyz")}, "<text:xyz> a b c"},
+		"or the end of it":                      {[]Block{Text("xyz"), native("text:yz")}, "x <text:yz> a b c"},
+		"an edited text wins":                   {[]Block{Text("xyz!"), native("text:xyz")}, "xyz! a b c"},
+		"a native stands for its call":          {[]Block{native("call:b"), Text("x")}, "<call:b>=b x a c"},
+		"by name, in order":                     {[]Block{native("name:look"), native("name:look")}, "<name:look>=a <name:look>=b c"},
+		"a call that is gone takes its native":  {[]Block{native("call:zz")}, "a b c"},
+		"a third of two is no call of anything": {[]Block{native("name:smell"), native("name:smell")}, "<name:smell>=c a b"},
+	} {
+		var got []string
+		for _, p := range Arrange(Message{Role: RoleAssistant, Content: tc.content, ToolCalls: calls}, "p", "m", coverTest) {
+			switch {
+			case p.Native != nil && p.Call != nil:
+				got = append(got, "<"+string(p.Native)+">="+p.Call.ID)
+			case p.Native != nil:
+				got = append(got, "<"+string(p.Native)+">")
+			case p.Call != nil:
+				got = append(got, p.Call.ID)
+			default:
+				got = append(got, p.Block.Text)
+			}
+		}
+		if d := cmp.Diff(tc.want, strings.Join(got, " ")); d != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, d)
+		}
+	}
+}
+
+// FuzzRepair: whatever the turns left behind, each call is followed by its one
+// result in order, and nothing but tool messages is added or lost.
+func FuzzRepair(f *testing.F) {
+	f.Add([]byte("uAAabc"))
+	f.Add([]byte("aAbBu"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var history []Message
+		for i, c := range in {
+			switch {
+			case c == 'u':
+				history = append(history, Message{Role: RoleUser, Content: []Block{Text(fmt.Sprint(i))}})
+			case c >= 'A' && c <= 'Z':
+				m := Message{Role: RoleAssistant, Content: []Block{Text(fmt.Sprint(i))}}
+				for n := range int(c-'A') % 4 {
+					m.ToolCalls = append(m.ToolCalls, ToolCall{ID: string(rune('a' + (i+n)%5))})
+				}
+				history = append(history, m)
+			default:
+				history = append(history, Message{Role: RoleTool, ToolCallID: string(c)})
+			}
+		}
+		out := Repair(history)
+		var kept []Message
+		for i := 0; i < len(out); i++ {
+			if out[i].Role == RoleTool {
+				t.Fatalf("message %d is a result of nothing", i)
+			}
+			kept = append(kept, out[i])
+			for _, call := range out[i].ToolCalls {
+				i++
+				if i >= len(out) || out[i].Role != RoleTool || out[i].ToolCallID != call.ID {
+					t.Fatalf("call %q is not followed by its result", call.ID)
+				}
+			}
+		}
+		var want []Message
+		for _, m := range history {
+			if m.Role != RoleTool {
+				want = append(want, m)
+			}
+		}
+		if !cmp.Equal(want, kept) {
+			t.Fatal("a message was lost or moved")
+		}
+	})
+}
