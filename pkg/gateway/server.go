@@ -161,6 +161,8 @@ func wireError(err error) error {
 		return nil
 	case errors.Is(err, turns.ErrFenced), errors.Is(err, turns.ErrAmbiguous):
 		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.As(err, new(*turns.ChunkError)):
+		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, turns.ErrStopped):
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

@@ -14,7 +14,6 @@ import (
 type blocks struct {
 	order []int32
 	text  map[int32][]byte
-	bytes int
 }
 
 func (b *blocks) add(index int32, text string) {
@@ -25,7 +24,6 @@ func (b *blocks) add(index int32, text string) {
 		b.order = append(b.order, index)
 	}
 	b.text[index] = append(b.text[index], text...)
-	b.bytes += len(text)
 }
 
 // content returns the collected text as content blocks, in order.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/klog/v2"
@@ -39,6 +40,9 @@ type Options struct {
 	// may be not durable. Default 50 ms, 32 KiB.
 	FlushInterval time.Duration
 	FlushBytes    int
+	// MaxObjectBytes is the size of the largest object that the store takes.
+	// Default 1.5 MiB, which is that of bbolt and of etcd.
+	MaxObjectBytes int
 	// Clock for everything that waits. Default: the real one.
 	Clock clock.WithDelayedExecution
 	// Observer is told what happens, for metrics and status. Default: nobody.
@@ -95,6 +99,9 @@ func New(o Options) *Broker {
 	if o.FlushBytes == 0 {
 		o.FlushBytes = 32 << 10
 	}
+	if o.MaxObjectBytes == 0 {
+		o.MaxObjectBytes = 3 << 19
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -116,17 +123,8 @@ func New(o Options) *Broker {
 // Run makes events durable and timers fire until ctx ends, and returns when
 // everything that was begun has returned. Recover comes before it.
 func (b *Broker) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		b.mu.Lock()
-		b.stopped = true
-		for _, q := range b.models {
-			q.stop()
-		}
-		b.mu.Unlock()
-		b.cancel()
-	})
-	defer stop()
 	b.flusher.run(ctx)
+	b.stop()
 	b.tasks.Wait()
 	// What the flusher did not get to is still in the jobs' hands, but a
 	// clean stop need not make them send it again.
@@ -136,14 +134,45 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
-// task runs f in a goroutine that Run waits for, unless the broker stops.
-func (b *Broker) task(f func(ctx context.Context)) {
+// stop sends away who waits, and lets nothing begin any more.
+func (b *Broker) stop() {
+	b.mu.Lock()
+	b.stopped = true
+	for _, q := range b.models {
+		q.stop()
+	}
+	b.mu.Unlock()
+	b.cancel()
+}
+
+// task runs f in a goroutine that Run waits for. It returns false if the
+// broker has stopped.
+func (b *Broker) task(f func(ctx context.Context)) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {
-		return
+		return false
 	}
 	b.tasks.Go(func() { f(b.ctx) })
+	return true
+}
+
+// seeThrough runs f to its end, whatever becomes of the caller, and returns
+// what it returned unless the caller has gone before.
+func (b *Broker) seeThrough(ctx context.Context, f func(ctx context.Context) error) error {
+	done := make(chan error, 1)
+	if !b.task(func(ctx context.Context) { done <- f(ctx) }) {
+		return ErrStopped
+	}
+	select {
+	case err := <-done:
+		if err != nil && b.ctx.Err() != nil {
+			return ErrStopped
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // after runs f as a task once d has passed.
@@ -158,21 +187,56 @@ func (b *Broker) insist(ctx context.Context, what string, write func(ctx context
 	delay := 100 * time.Millisecond
 	for {
 		err := write(ctx)
-		if err == nil || gone(err) || errors.Is(err, errEnded) {
+		if err == nil || gone(err) || errors.Is(err, errEnded) || errors.Is(err, errTooLarge) {
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		b.logger.Error(err, "will try again", "what", what, "after", delay)
-		timer := b.clock.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C():
+		if err := b.sleep(ctx, delay); err != nil {
+			return err
 		}
 		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+func (b *Broker) sleep(ctx context.Context, d time.Duration) error {
+	timer := b.clock.NewTimer(d)
+	select {
+	case <-ctx.Done():
+		timer.Stop()
+		return ctx.Err()
+	case <-timer.C():
+		return nil
+	}
+}
+
+// locate returns an unfinished turn, or the object of one that has ended.
+// Errors are API statuses.
+func (b *Broker) locate(ctx context.Context, object *tightbeamv1.Turn) (*turn, *tightbeamv1.Turn, error) {
+	// Between its being stored and its being accepted, a turn is nowhere; a
+	// watcher may be as fast as that.
+	for wait := time.Millisecond; ; wait *= 2 {
+		if t := b.find(object.UID); t != nil {
+			return t, nil, nil
+		}
+		current, err := b.store.get(ctx, object.Namespace, object.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if current == nil || current.UID != object.UID {
+			return nil, nil, apierrors.NewNotFound(tightbeamv1.Resource("turns"), object.Name)
+		}
+		if current.Status.Phase.Terminal() {
+			return nil, current, nil
+		}
+		if wait > time.Second {
+			return nil, nil, apierrors.NewServiceUnavailable(fmt.Sprintf("turn %q is not taken up yet; try again", object.Name))
+		}
+		if err := b.sleep(ctx, wait); err != nil {
+			return nil, nil, err
+		}
 	}
 }
 

@@ -31,6 +31,9 @@ type conversation struct {
 type slot struct {
 	claim heads.Claim
 	turn  *turn
+	// deleted: the turn was deleted after it was stored and before the broker
+	// had it.
+	deleted bool
 }
 
 // enter returns the mirror of a conversation and keeps it until leave.
@@ -75,7 +78,10 @@ func (b *Broker) claimed(c *conversation, head *heads.Head) {
 func (b *Broker) released(c *conversation, uid types.UID) {
 	b.mu.Lock()
 	c.queue = slices.DeleteFunc(c.queue, func(s *slot) bool { return s.claim.UID == uid })
-	delete(b.turns, uid)
+	if t := b.turns[uid]; t != nil {
+		delete(b.turns, uid)
+		close(t.left)
+	}
 	b.forget(c)
 	b.dispatch(c)
 	b.mu.Unlock()
@@ -83,7 +89,8 @@ func (b *Broker) released(c *conversation, uid types.UID) {
 }
 
 // stored puts a turn into its slot. It returns the turns that its claim
-// preempts, and the claim that preempts it, if there is one already.
+// preempts, and the claim that preempts it, if there is one already. A turn
+// that was deleted meanwhile is on its way out.
 func (b *Broker) stored(c *conversation, t *turn) (preempted []*turn, by *heads.Claim) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,6 +100,9 @@ func (b *Broker) stored(c *conversation, t *turn) (preempted []*turn, by *heads.
 	}
 	c.queue[i].turn = t
 	b.turns[t.uid] = t
+	if c.queue[i].deleted && !b.stopped {
+		b.tasks.Go(func() { t.vanished(b.ctx) })
+	}
 	if preempts(c.queue[i].claim.Policy) {
 		for _, s := range c.queue[:i] {
 			if s.turn != nil {

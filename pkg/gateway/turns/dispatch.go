@@ -126,7 +126,9 @@ func (b *Broker) take(ctx context.Context, key modelKey) (*turn, error) {
 	case t, ok := <-handed:
 		if ok {
 			t.mu.Lock()
-			b.offer(t, true)
+			if t.state == ready {
+				b.offer(t, true)
+			}
 			t.mu.Unlock()
 		}
 	default:
@@ -219,7 +221,9 @@ func (b *Broker) countRunning(namespace, model string, by int) {
 // errEnded: there is nothing left to assign.
 func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, error) {
 	b := t.broker
-	t.op.lock()
+	if err := t.op.lockContext(ctx); err != nil {
+		return nil, t.putBack(err)
+	}
 	defer t.op.unlock()
 	t.mu.Lock()
 	if t.state != ready {
@@ -230,7 +234,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	t.mu.Unlock()
 
 	// Whoever waits may go away, but what is written is written.
-	write := context.WithoutCancel(ctx)
+	write := b.ctx
 	conversation, err := b.Conversation(write, t.namespace, object.Spec.Conversation)
 	if err != nil {
 		return nil, t.putBack(fmt.Errorf("conversation of turn %s: %w", t, err))
@@ -246,22 +250,29 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	number := int32(len(object.Status.Attempts) + 1)
 	out := assignment(object, conversation, model, log, number, t.deadlineTime())
 
-	base, err := t.serverNumber(write)
-	if err != nil {
-		return nil, t.putBack(err)
+	// The reservation goes with the status, so that an assignment waits for
+	// the disk once.
+	base, _, safe := t.nextNumber()
+	if !safe {
+		if base, err = t.serverNumber(write); err != nil {
+			return nil, t.putBack(err)
+		}
 	}
 	// Everything numbered below base is ordered before the status, so that
 	// recovery finds base again: it is the first number after it.
-	if records, _ := t.unsaved(write); len(records) > 0 {
-		b.journal.Stage(write, records...)
+	if err := t.stagePending(write); err != nil {
+		return nil, t.putBack(err)
 	}
-	t.stageReservation(write, base+reserveBlock)
+	if err := t.numbers.with(write, base+reserveBlock); err != nil {
+		return nil, t.putBack(err)
+	}
 	begun := t.now()
 	updated, err := b.store.update(write, object, func(s *tightbeamv1.TurnStatus) {
 		s.Phase = tightbeamv1.TurnRunning
 		s.NotBefore = nil
 		s.SystemSHA256 = systemSHA256(out.System)
-		s.Attempts = append(s.Attempts, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
+		// A write whose outcome was unknown may have put this attempt there.
+		s.Attempts = append(s.Attempts[:number-1:number-1], tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
 		if s.StartTime == nil {
 			s.StartTime = &begun
 			s.Timings = &tightbeamv1.TurnTimings{QueuedMilliseconds: t.sinceAccepted(begun)}
@@ -272,6 +283,9 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil, errEnded
 	case errors.Is(err, errEnded):
+		// Somebody wrote a terminal phase past the broker, which takes it as
+		// it is.
+		b.task(t.expire)
 		return nil, errEnded
 	case err != nil:
 		return nil, t.putBack(fmt.Errorf("assigning turn %s: %w", t, err))
@@ -325,7 +339,7 @@ func (t *turn) awaitJob(number int32, grace time.Duration) {
 	t.lease = t.broker.after(grace, func(ctx context.Context) {
 		t.fail(ctx, number, failure{
 			class:           tightbeamv1.ErrorJobLost,
-			message:         fmt.Sprintf("job %s went away and did not come back within %s", t.jobName(), t.broker.JobGrace),
+			message:         fmt.Sprintf("job %s went away and did not come back within %s", t.jobName(), grace),
 			unlessConnected: true,
 		})
 	})

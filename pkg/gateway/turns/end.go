@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -91,12 +93,13 @@ func (t *turn) fail(ctx context.Context, number int32, f failure) error {
 	turnError := &tightbeamv1.TurnError{Class: f.class, Message: f.message, RequestID: f.requestID}
 	attempts := append([]tightbeamv1.TurnAttempt(nil), object.Status.Attempts...)
 	attempts[len(attempts)-1].Error = turnError
-	primary := b.modelOrNil(ctx, t.namespace, attempts[0].Model)
+	primary := b.existingFallbacks(ctx, t.namespace, b.modelOrNil(ctx, t.namespace, attempts[0].Model))
 	follows := afterFailure(f.class, f.retryAfter, a.visible, attempts, b.modelOrNil(ctx, t.namespace, a.model), primary)
-	end := t.deadlineTime()
-	if follows.model != "" && b.clock.Now().Add(follows.delay).After(end) {
-		turnError.Message += fmt.Sprintf(" (the next attempt, in %s, would be past deadlineSeconds)", follows.delay)
-		follows = next{}
+	if wait := follows.delay; follows.model != "" && b.clock.Now().Add(wait).After(t.deadlineTime()) {
+		// Another model may answer in time.
+		if follows = fallback(a.model, attempts, primary); follows.model == "" {
+			turnError.Message += fmt.Sprintf(" (the next attempt, in %s, would be past deadlineSeconds)", wait)
+		}
 	}
 	if follows.model == "" {
 		class := f.class
@@ -115,31 +118,29 @@ func (t *turn) fail(ctx context.Context, number int32, f failure) error {
 // again puts the turn back into the queue of a model. The caller holds op.
 func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.TurnError, follows next) error {
 	b := t.broker
-	write := context.WithoutCancel(ctx)
 	object, a, _ := t.freeze()
-	if !f.published {
-		event := f.number
-		var err error
-		if event == 0 {
-			event, err = t.serverNumber(write)
-		} else {
-			err = t.reserve(write, event)
-		}
-		if err != nil {
-			return err
-		}
-		t.publish(&tightbeamv1.TurnEvent{Number: event, Type: tightbeamv1.TurnEventAttemptFailed, Attempt: a.number, Error: turnError, WillRetry: ptr.To(true)})
-	}
-	if records, _ := t.unsaved(write); len(records) > 0 {
-		b.journal.Stage(write, records...)
-	}
 	now := t.now()
 	var notBefore *metav1.MicroTime
 	if follows.delay > 0 {
 		notBefore = ptr.To(metav1.NewMicroTime(now.Add(follows.delay)))
 	}
 	var updated *tightbeamv1.Turn
+	var failed []Event
 	err := b.insist(b.ctx, "requeueing turn "+t.String(), func(ctx context.Context) (err error) {
+		if !f.published && failed == nil {
+			number, err := t.endNumber(ctx, f.number)
+			if err != nil {
+				return err
+			}
+			failed = []Event{encodeEvent(&tightbeamv1.TurnEvent{
+				Number: number, Time: now, Type: tightbeamv1.TurnEventAttemptFailed, Attempt: a.number, Error: turnError, WillRetry: ptr.To(true),
+			})}
+		}
+		// Readers are told once it is decided for good: after a crash before
+		// that, something else may get the event's number.
+		if err := t.stagePending(ctx, failed...); err != nil {
+			return err
+		}
 		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
 			s.Phase, s.Model, s.NotBefore = tightbeamv1.TurnQueued, follows.model, notBefore
 			endAttempt(s, a, now, turnError, a.usage)
@@ -150,8 +151,15 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil
 	}
+	if errors.Is(err, errEnded) {
+		b.task(t.expire) // see assign
+	}
 	if err != nil {
 		return err
+	}
+	for _, event := range failed {
+		t.publishEncoded(event)
+		t.hub.persisted(event.Number)
 	}
 	b.mu.Lock()
 	t.mu.Lock()
@@ -171,14 +179,10 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 func (t *turn) expire(ctx context.Context) {
 	t.op.lock()
 	defer t.op.unlock()
-	t.mu.Lock()
-	object := t.object
-	over := t.state == ended
-	t.mu.Unlock()
-	if over {
+	if t.over() {
 		return
 	}
-	message := t.broker.whyLate(ctx, object)
+	message := t.broker.whyLate(ctx, t.current())
 	turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorDeadlineExceeded, Message: message}
 	if err := t.end(ctx, outcome{
 		phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: message, attemptError: turnError, err: turnError,
@@ -208,6 +212,19 @@ func (b *Broker) whyLate(ctx context.Context, object *tightbeamv1.Turn) string {
 	return late + " while the turn was waiting for its conversation or for a job"
 }
 
+// existingFallbacks returns the model with those of its fallbacks that exist.
+func (b *Broker) existingFallbacks(ctx context.Context, namespace string, model *tightbeamv1.TightbeamModel) *tightbeamv1.TightbeamModel {
+	if model == nil || len(model.Spec.Fallbacks) == 0 {
+		return model
+	}
+	model = model.DeepCopy()
+	model.Spec.Fallbacks = slices.DeleteFunc(model.Spec.Fallbacks, func(f tightbeamv1.ModelFallback) bool {
+		_, err := b.Model(context.WithoutCancel(ctx), namespace, f.Name)
+		return apierrors.IsNotFound(err)
+	})
+	return model
+}
+
 func (b *Broker) modelOrNil(ctx context.Context, namespace, name string) *tightbeamv1.TightbeamModel {
 	model, err := b.Model(context.WithoutCancel(ctx), namespace, name)
 	if err != nil {
@@ -219,15 +236,16 @@ func (b *Broker) modelOrNil(ctx context.Context, namespace, name string) *tightb
 // Cancel ends a turn on somebody's wish, and returns it as it then is. A turn
 // that has ended stays as it is.
 func (b *Broker) Cancel(ctx context.Context, object *tightbeamv1.Turn, why string) (*tightbeamv1.Turn, error) {
-	if t := b.find(object.UID); t != nil {
-		if err := t.stop(ctx, reasonCancelled, why); err != nil {
-			return nil, err
-		}
-		return t.current(), nil
+	t, ended, err := b.locate(ctx, object)
+	if err != nil || t == nil {
+		return ended, err
 	}
-	current, err := b.store.get(ctx, object.Namespace, object.Name)
-	if err != nil || current == nil {
-		return object, err
+	if err := b.seeThrough(ctx, func(ctx context.Context) error { return t.stop(ctx, reasonCancelled, why) }); err != nil {
+		return nil, err
+	}
+	current := t.current()
+	if !current.Status.Phase.Terminal() {
+		return nil, apierrors.NewNotFound(tightbeamv1.Resource("turns"), object.Name) // deleted meanwhile
 	}
 	return current, nil
 }
@@ -235,10 +253,7 @@ func (b *Broker) Cancel(ctx context.Context, object *tightbeamv1.Turn, why strin
 func (t *turn) stop(ctx context.Context, reason, why string) error {
 	t.op.lock()
 	defer t.op.unlock()
-	t.mu.Lock()
-	over := t.state == ended
-	t.mu.Unlock()
-	if over {
+	if t.over() {
 		return nil
 	}
 	return t.end(ctx, outcome{
@@ -250,24 +265,17 @@ func (t *turn) stop(ctx context.Context, reason, why string) error {
 // The caller holds op. What follows from it goes on by itself.
 func (t *turn) end(ctx context.Context, o outcome) error {
 	b := t.broker
-	write := context.WithoutCancel(ctx)
 	object, a, was := t.freeze()
-
-	number, err := o.number, error(nil)
-	if number == 0 {
-		number, err = t.serverNumber(write)
-	} else {
-		err = t.reserve(write, number)
-	}
-	if err != nil {
-		return err
-	}
-	if records, _ := t.unsaved(write); len(records) > 0 {
-		b.journal.Stage(write, records...)
-	}
 	now := t.now()
 	var updated *tightbeamv1.Turn
-	err = b.insist(b.ctx, "ending turn "+t.String(), func(ctx context.Context) (err error) {
+	write := func(ctx context.Context) error {
+		number, err := t.endNumber(ctx, o.number)
+		if err != nil {
+			return err
+		}
+		if err := t.stagePending(ctx); err != nil {
+			return err
+		}
 		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
 			if was == running {
 				usage := o.usage
@@ -286,7 +294,12 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 			}
 		})
 		return err
-	})
+	}
+	err := b.insist(b.ctx, "ending turn "+t.String(), write)
+	if errors.Is(err, errTooLarge) && o.message != nil {
+		o = o.tooLarge()
+		err = b.insist(b.ctx, "ending turn "+t.String(), write)
+	}
 	if gone(err) {
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil
@@ -311,6 +324,24 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	partial := a.blocks.content()
 	b.task(func(ctx context.Context) { t.followUp(ctx, updated, partial) })
 	return nil
+}
+
+// endNumber is the number of an event that ends an attempt: that of the job's
+// chunk, where it came as one.
+func (t *turn) endNumber(ctx context.Context, chunk int64) (int64, error) {
+	if chunk == 0 {
+		return t.serverNumber(ctx)
+	}
+	return chunk, t.numbers.upTo(ctx, chunk)
+}
+
+// tooLarge is the outcome of an answer that the store does not take.
+func (o outcome) tooLarge() outcome {
+	turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorInternal, Message: "the answer is too large to be stored; ask for a shorter one, or set maxTokens"}
+	return outcome{
+		phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: turnError.Message, number: o.number,
+		attemptError: turnError, err: turnError, usage: o.usage,
+	}
 }
 
 // leave takes the turn out of whatever it waits in or runs on.
@@ -345,14 +376,18 @@ func endAttempt(s *tightbeamv1.TurnStatus, a attempt, now metav1.MicroTime, err 
 	}
 	last := &s.Attempts[len(s.Attempts)-1]
 	last.FirstTokenTime, last.EndTime, last.Error, last.Usage = a.firstToken, &now, err, usage
-	if usage != nil {
-		if s.Usage == nil {
-			s.Usage = &tightbeamv1.Usage{}
+	// Summed anew, so that a write that is repeated counts nothing twice.
+	s.Usage = nil
+	for i := range s.Attempts {
+		if u := s.Attempts[i].Usage; u != nil {
+			if s.Usage == nil {
+				s.Usage = &tightbeamv1.Usage{}
+			}
+			s.Usage.InputTokens += u.InputTokens
+			s.Usage.OutputTokens += u.OutputTokens
+			s.Usage.CacheReadTokens += u.CacheReadTokens
+			s.Usage.CacheWriteTokens += u.CacheWriteTokens
 		}
-		s.Usage.InputTokens += usage.InputTokens
-		s.Usage.OutputTokens += usage.OutputTokens
-		s.Usage.CacheReadTokens += usage.CacheReadTokens
-		s.Usage.CacheWriteTokens += usage.CacheWriteTokens
 	}
 }
 
@@ -375,10 +410,19 @@ func finish(s *tightbeamv1.TurnStatus, o outcome, number int64, now metav1.Micro
 func (t *turn) followUp(ctx context.Context, object *tightbeamv1.Turn, partial []tightbeamv1.ContentBlock) {
 	b := t.broker
 	err := b.insist(ctx, "following up on turn "+t.String(), func(ctx context.Context) error {
-		if err := b.appendAnswer(ctx, t, object, partial); err != nil {
+		err := b.appendAnswer(ctx, t, object, partial)
+		if errors.Is(err, errTooLarge) && len(partial) > 0 {
+			err = b.appendAnswer(ctx, t, object, nil)
+		}
+		if err != nil && !errors.Is(err, errTooLarge) {
 			return err
 		}
-		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, &heads.Outcome{
+		// An answer that fits the object and not the log: the conversation
+		// goes on without, and says so.
+		if err != nil {
+			b.logger.Error(err, "an answer does not enter its conversation's log", "turn", t.String())
+		}
+		_, err = b.Heads.Release(ctx, t.conversation.uid, t.uid, &heads.Outcome{
 			Time: metav1.NewTime(ptr.Deref(object.Status.CompletionTime, t.now()).Time), Usage: object.Status.Usage,
 		})
 		return err
@@ -412,29 +456,37 @@ func (t *turn) vanished(ctx context.Context) {
 	t.op.lock()
 	defer t.op.unlock()
 	object, a, was := t.freeze()
+	var result *heads.Outcome
 	if was != ended {
 		t.leave(object, was, a)
 		deleted := object.DeepCopy()
+		if was == running {
+			endAttempt(&deleted.Status, a, t.now(), nil, a.usage)
+		}
 		number, err := t.serverNumber(ctx)
 		if err != nil {
 			number = t.hub.lastNumber() + 1
 		}
 		finish(&deleted.Status, outcome{phase: tightbeamv1.TurnCancelled, reason: reasonCancelled, text: "the turn was deleted"}, number, t.now())
 		t.hub.end(terminalEvent(deleted))
-		if partial := entries(deleted, a.blocks.content()); len(partial) > 0 {
-			if _, err := b.log.Stage(ctx, t.conversation.uid, deleted, partial); err != nil {
+		if said := entries(deleted, a.blocks.content()); len(said) > 0 {
+			if _, err := b.log.Stage(ctx, t.conversation.uid, deleted, said); err != nil {
 				b.logger.Error(err, "cannot keep the messages of a deleted turn", "turn", t.String())
 			}
 		}
+		result = &heads.Outcome{Time: metav1.NewTime(b.clock.Now()), Usage: deleted.Status.Usage}
 	}
 	err := b.insist(ctx, "removing deleted turn "+t.String(), func(ctx context.Context) error {
 		if err := b.journal.Drop(ctx, turnRoot(t.uid)); err != nil {
 			return err
 		}
-		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, nil)
+		if result == nil {
+			return nil // ended before: what follows from its end releases it
+		}
+		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, result)
 		return err
 	})
-	if err == nil || gone(err) {
+	if result != nil && (err == nil || gone(err)) {
 		b.released(t.conversation, t.uid)
 	}
 }

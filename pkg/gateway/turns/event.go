@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/journal"
@@ -30,19 +31,49 @@ func encodeEvent(event *tightbeamv1.TurnEvent) Event {
 	return Event{Number: event.Number, Type: event.Type, JSON: data}
 }
 
+// batchBytes bounds a record of the journal, and appendBytes what is handed
+// over to it at once; an engine takes a few MiB.
+const (
+	batchBytes  = 256 << 10
+	appendBytes = 1 << 20
+)
+
 // A batch of events is one record of the journal: their lines, numbered by the
 // last of them. So the record that has event n is the first one numbered n or
 // higher.
-func batchRecord(owner journal.Owner, events []Event) journal.Record {
-	size := 0
-	for _, event := range events {
-		size += len(event.JSON) + 1
+func batchRecords(owner journal.Owner, events []Event) []journal.Record {
+	var records []journal.Record
+	for len(events) > 0 {
+		n, size := 0, 0
+		for n < len(events) && (n == 0 || size+len(events[n].JSON) < batchBytes) {
+			size += len(events[n].JSON) + 1
+			n++
+		}
+		data := make([]byte, 0, size)
+		for _, event := range events[:n] {
+			data = append(append(data, event.JSON...), '\n')
+		}
+		records = append(records, journal.Record{Owner: owner, Number: events[n-1].Number, Data: data})
+		events = events[n:]
 	}
-	data := make([]byte, 0, size)
-	for _, event := range events {
-		data = append(append(data, event.JSON...), '\n')
+	return records
+}
+
+// appends cuts records into what is handed over at once.
+func appends(records []journal.Record) iter.Seq[[]journal.Record] {
+	return func(yield func([]journal.Record) bool) {
+		for len(records) > 0 {
+			n, size := 0, 0
+			for n < len(records) && (n == 0 || size+len(records[n].Data) <= appendBytes) {
+				size += len(records[n].Data)
+				n++
+			}
+			if !yield(records[:n:n]) {
+				return
+			}
+			records = records[n:]
+		}
 	}
-	return journal.Record{Owner: owner, Number: events[len(events)-1].Number, Data: data}
 }
 
 // batchEvents returns the events of a record with Number > after.

@@ -5,6 +5,7 @@ package turns
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -83,55 +84,57 @@ func (f *flusher) flush(ctx context.Context) {
 	turns := f.turns
 	f.turns = make(map[*turn]struct{}, len(turns))
 	f.pending = 0
+	select {
+	case <-f.full: // it spoke of what is flushed now
+	default:
+	}
 	f.mu.Unlock()
 
-	type flushed struct {
-		turn *turn
-		last int64
-	}
+	last := map[*turn]int64{}
 	var records []journal.Record
-	var done []flushed
 	for t := range turns {
-		batch, last := t.unsaved(ctx)
-		if len(batch) == 0 {
+		events := t.hub.pending()
+		if len(events) == 0 {
 			continue
 		}
-		records = append(records, batch...)
-		done = append(done, flushed{t, last})
+		t.logOwn(ctx)
+		records = append(records, batchRecords(eventsOwner(t.uid), events)...)
+		last[t] = events[len(events)-1].Number
 	}
-	if len(records) == 0 {
-		return
-	}
-	if err := f.journal.Append(ctx, records...); err != nil {
-		if ctx.Err() == nil {
-			// The store has turned its readiness off; what is not durable is
-			// neither acknowledged nor forgotten, and jobs send it again
-			// after the restart.
-			for _, d := range done {
-				f.dirty(d.turn, 0)
+	for part := range appends(records) {
+		if err := f.journal.Append(ctx, part...); err != nil {
+			// What is not durable is neither acknowledged nor forgotten. If
+			// the store is down for good, jobs send it again after the restart.
+			for t := range last {
+				f.dirty(t, 0)
 			}
+			return
 		}
-		return
 	}
-	for _, d := range done {
-		d.turn.persisted(d.last)
+	for t, number := range last {
+		t.persisted(number)
 	}
 }
 
-// unsaved returns the records of what the turn has not made durable: its
-// events and, where its messages are not in the conversation's log yet, those.
-func (t *turn) unsaved(ctx context.Context) (records []journal.Record, last int64) {
-	events := t.hub.pending()
+// stagePending stages what the turn has not made durable, and the events that
+// are not published yet, ahead of a write of the caller's: its messages, where
+// they are not in the conversation's log, and its events.
+func (t *turn) stagePending(ctx context.Context, more ...Event) error {
+	events := append(t.hub.pending(), more...)
 	if len(events) == 0 {
-		return nil, 0
+		return nil
 	}
 	t.logOwn(ctx)
-	last = events[len(events)-1].Number
-	return []journal.Record{batchRecord(eventsOwner(t.uid), events)}, last
+	for part := range appends(batchRecords(eventsOwner(t.uid), events)) {
+		if err := journal.Refused(t.broker.journal.Stage(ctx, part...)); err != nil {
+			return fmt.Errorf("writing the events of turn %s: %w", t, err)
+		}
+	}
+	return nil
 }
 
 // logOwn stages the turn's messages into the conversation's log, once it runs.
-// A failure is left to the repair that follows the turn's end.
+// A failure is repeated with the next events, at last with the turn's end.
 func (t *turn) logOwn(ctx context.Context) {
 	t.mu.Lock()
 	object, logged := t.object, t.logged
@@ -142,6 +145,9 @@ func (t *turn) logOwn(ctx context.Context) {
 	}
 	if _, err := t.broker.log.Stage(ctx, t.conversation.uid, object, entries(object, nil)); err != nil {
 		t.broker.logger.Error(err, "cannot stage messages", "turn", t.String())
+		t.mu.Lock()
+		t.logged = false
+		t.mu.Unlock()
 	}
 }
 

@@ -116,6 +116,16 @@ func (h *hub) after(number int64) (events []Event, older, ended bool, changed <-
 	return h.events[i:len(h.events):len(h.events)], false, h.ended, h.changed
 }
 
+// terminal returns the last event if it is terminal.
+func (h *hub) terminal() (last Event, ended bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		return Event{}, false
+	}
+	return h.events[len(h.events)-1], true
+}
+
 // firstMissing reports whether the journal has events between number and the
 // oldest one in memory. Across a Resumed gap the numbers alone do not tell.
 func (h *hub) firstMissing(number int64) bool {

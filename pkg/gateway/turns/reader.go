@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,38 +50,18 @@ func (b *Broker) Read(ctx context.Context, object *tightbeamv1.Turn, after int64
 // attach finds where the turn's events are, and returns the highest number
 // that a reader can have seen.
 func (r *Reader) attach(ctx context.Context) (known int64, err error) {
-	b := r.broker
-	// Between its being stored and its being accepted, a turn is nowhere; a
-	// watcher may be as fast as that.
-	for wait := time.Millisecond; ; wait *= 2 {
-		if t := b.find(r.object.UID); t != nil {
-			r.live = t.hub
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			return max(t.reserved, t.hub.lastNumber()), nil
-		}
-		current, err := b.store.get(ctx, r.object.Namespace, r.object.Name)
-		if err != nil {
-			return 0, err
-		}
-		if current == nil || current.UID != r.object.UID {
-			return 0, apierrors.NewNotFound(tightbeamv1.Resource("turns"), r.object.Name)
-		}
-		r.object = current
-		if current.Status.Phase.Terminal() {
-			return current.Status.LastEvent, nil
-		}
-		if wait > time.Second {
-			return 0, apierrors.NewServiceUnavailable(fmt.Sprintf("turn %q is not taken up yet; try again", r.object.Name))
-		}
-		timer := b.clock.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, ctx.Err()
-		case <-timer.C():
-		}
+	t, current, err := r.broker.locate(ctx, r.object)
+	if err != nil {
+		return 0, err
 	}
+	if t == nil {
+		r.object = current
+		return current.Status.LastEvent, nil
+	}
+	r.live = t.hub
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(t.uncertainTo, t.hub.lastNumber()), nil
 }
 
 // Next returns the next events, at least one, waiting for them until ctx ends.
@@ -122,8 +101,11 @@ func (r *Reader) read(ctx context.Context) ([]Event, <-chan struct{}, error) {
 	if r.ended {
 		return nil, nil, nil
 	}
+	var changed <-chan struct{}
 	if r.live != nil {
-		events, older, ended, changed := r.live.after(r.after)
+		var events []Event
+		var older, ended bool
+		events, older, ended, changed = r.live.after(r.after)
 		if len(events) > 0 {
 			r.advance(events)
 			return events, changed, nil
@@ -153,16 +135,18 @@ func (r *Reader) read(ctx context.Context) ([]Event, <-chan struct{}, error) {
 		return events, closed, nil
 	}
 	if r.live != nil {
-		// The turn was deleted with its journal, or its terminal event is all
-		// that is left.
-		r.live.mu.Lock()
-		defer r.live.mu.Unlock()
-		r.ended = r.live.ended
-		if n := len(r.live.events); r.ended && n > 0 && r.live.last > r.after {
-			r.after = r.live.last
-			return r.live.events[n-1:], nil, nil
+		// Its terminal event is all that is left, or the turn was deleted with
+		// its journal, after which that event is the last.
+		last, ended := r.live.terminal()
+		if !ended {
+			return nil, changed, nil
 		}
-		return nil, r.live.changed, nil
+		r.ended = true
+		if last.Number <= r.after {
+			return nil, nil, nil
+		}
+		r.after = last.Number
+		return []Event{last}, closed, nil
 	}
 	r.ended = true
 	if r.after >= r.object.Status.LastEvent {

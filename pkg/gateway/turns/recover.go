@@ -122,9 +122,13 @@ func (t *turn) restore(ctx context.Context) error {
 		durable = events[len(events)-1].Number
 	}
 	t.hub = newHub(durable)
-	t.reserved = max(reserved, durable)
-	t.uncertainTo = t.reserved
+	t.numbers.reserved = max(reserved, durable)
 	object := t.object
+	// A turn that is queued or over has been shown nothing that is not
+	// durable: what it was shown before went ahead of its status.
+	if object.Status.Phase == tightbeamv1.TurnRunning {
+		t.uncertainTo = t.numbers.reserved
+	}
 	if object.Status.Phase.Terminal() {
 		t.state = ended
 		t.hub.end(terminalEvent(object))
@@ -171,11 +175,11 @@ func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, events []*tig
 			continue
 		}
 		a.sequence = event.Number - a.base
+		a.said += len(event.Text) + len(event.JSON) + len(event.Thinking)
 		if event.Text != "" {
 			a.blocks.add(ptr.Deref(event.Index, 0), event.Text)
 		}
-		shows := event.Text != "" || event.JSON != "" || event.Kind == tightbeamv1.BlockToolUse
-		if shows && !a.visible {
+		if visible(event) && !a.visible {
 			a.visible, a.firstToken = true, ptr.To(event.Time)
 		}
 		if event.Usage != nil {

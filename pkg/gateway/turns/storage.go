@@ -5,6 +5,7 @@ package turns
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/storage"
 
@@ -53,6 +55,9 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	if err := b.checkToolResults(ctx, conversation, turn); err != nil {
 		return err
 	}
+	if err := b.checkSize(turn); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
 
@@ -64,7 +69,7 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 		var status apierrors.APIStatus
 		if !errors.As(err, &status) {
 			// Whether the claim is there is unknown.
-			b.settle(c, turn)
+			b.settle(c, turn, err)
 		}
 		return err
 	}
@@ -81,7 +86,7 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 		}
 	}
 	if err := s.Interface.Create(ctx, key, turn, out, ttl); err != nil {
-		b.settle(c, turn)
+		b.settle(c, turn, err)
 		return err
 	}
 	created := turn
@@ -92,6 +97,22 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	return nil
 }
 
+// statusBytes is the room that a turn's object must leave for its status
+// without an answer: a turn that is accepted can always be ended.
+const statusBytes = 128 << 10
+
+func (b *Broker) checkSize(turn *tightbeamv1.Turn) error {
+	data, err := json.Marshal(turn)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if limit := b.MaxObjectBytes - statusBytes; len(data) > limit {
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"the turn is %d bytes as JSON, images in base64; the store takes at most %d", len(data), limit))
+	}
+	return nil
+}
+
 func modelOf(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation) string {
 	if turn.Spec.Model != "" {
 		return turn.Spec.Model
@@ -99,8 +120,15 @@ func modelOf(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation) str
 	return conversation.Spec.Model
 }
 
-// Delete removes the turn and what the broker holds for it.
+// Delete removes the turn and what the broker holds for it. The answer of a
+// turn that has just ended enters its conversation's log first.
 func (s *turnStorage) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
+	found := &tightbeamv1.Turn{}
+	if err := s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, found); err == nil {
+		if err := s.broker.awaitFollowUp(ctx, found); err != nil {
+			return err
+		}
+	}
 	if err := s.Interface.Delete(ctx, key, out, preconditions, validate, cached, options); err != nil {
 		return err
 	}
@@ -108,6 +136,31 @@ func (s *turnStorage) Delete(ctx context.Context, key string, out runtime.Object
 		s.broker.deleted(turn.DeepCopy())
 	}
 	return nil
+}
+
+// awaitFollowUp waits while a turn that has its terminal phase is being
+// followed up.
+func (b *Broker) awaitFollowUp(ctx context.Context, object *tightbeamv1.Turn) error {
+	t := b.find(object.UID)
+	if t == nil {
+		return nil
+	}
+	if err := t.op.lockContext(ctx); err != nil {
+		return err
+	}
+	over := t.over()
+	t.op.unlock()
+	if !over {
+		return nil
+	}
+	select {
+	case <-t.left:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.ctx.Done():
+		return ErrStopped
+	}
 }
 
 // accept takes a stored turn into the broker.
@@ -162,13 +215,19 @@ func (t *turn) arm() {
 
 // settle finds out, for as long as it takes, whether a turn whose create
 // failed is stored after all, and gives up its claim if not.
-func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn) {
+func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn, because error) {
 	object = object.DeepCopy()
 	b.mu.Lock()
 	c.users++
 	b.mu.Unlock()
 	b.task(func(ctx context.Context) {
 		defer b.leave(c)
+		if errors.Is(because, context.DeadlineExceeded) {
+			// The write may still be on its way.
+			if b.sleep(ctx, createTimeout) != nil {
+				return
+			}
+		}
 		_ = b.insist(ctx, "settling the create of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
 			stored, err := b.store.get(ctx, object.Namespace, object.Name)
 			if err != nil {
@@ -194,17 +253,30 @@ func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn) {
 
 // deleted cleans up after a turn that was deleted.
 func (b *Broker) deleted(object *tightbeamv1.Turn) {
-	t := b.find(object.UID)
+	b.mu.Lock()
+	t := b.turns[object.UID]
 	if t == nil {
-		// Ended long ago; only its events are left.
-		b.task(func(ctx context.Context) {
-			_ = b.insist(ctx, "removing the events of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
-				return b.journal.Drop(ctx, turnRoot(object.UID))
-			})
-		})
+		if c := b.conversations[types.UID(object.Status.ConversationUID)]; c != nil {
+			for _, s := range c.queue {
+				if s.claim.UID == object.UID {
+					s.deleted = true // its create, which is under way, sees to it
+					b.mu.Unlock()
+					return
+				}
+			}
+		}
+	}
+	b.mu.Unlock()
+	if t != nil {
+		b.task(t.vanished)
 		return
 	}
-	b.task(t.vanished)
+	// Ended long ago; only its events are left.
+	b.task(func(ctx context.Context) {
+		_ = b.insist(ctx, "removing the events of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
+			return b.journal.Drop(ctx, turnRoot(object.UID))
+		})
+	})
 }
 
 // checkToolResults refuses a tool message that answers no call: a provider

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,9 @@ import (
 
 // errEnded says that a turn has a terminal phase already.
 var errEnded = errors.New("the turn has ended")
+
+// errTooLarge says that an object does not fit into the store.
+var errTooLarge = rpctypes.ErrRequestTooLarge
 
 // store reads and writes turn objects below the registry: what the broker
 // writes is the status that no client may.

@@ -7,9 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -17,9 +20,14 @@ import (
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
-// maxAnswerBytes bounds the text and tool inputs of one answer. Providers stop
-// far earlier; it keeps a job that has gone mad from filling the store.
-const maxAnswerBytes = 8 << 20
+// Bounds of one attempt's answer. Providers stop far earlier; they keep a job
+// that has gone mad from filling the store. An object of the store, and so an
+// answer, has to stay below 1.5 MiB.
+const (
+	maxAnswerBytes = 1 << 20  // of text, thinking and tool inputs, and of the last chunk
+	maxEventBytes  = 16 << 20 // of all events, encoded
+	maxErrorBytes  = 2 << 10  // of a text about a failure
+)
 
 // ErrFenced is what a job is told whose attempt is over, or was never its own.
 var ErrFenced = errors.New("the attempt is over: its lease was lost, its turn has ended, or it is another job's")
@@ -35,12 +43,23 @@ type Stream struct {
 	progress chan struct{}
 	over     <-chan struct{}
 	ending   atomic.Bool
+
+	model, job string
+	disconnect func()
 }
 
 // Open lets the job of a running attempt stream its result. It waits where an
 // outcome is just being written, so that ErrFenced is never said of an answer
 // that is not durable yet. An empty model is any.
 func (b *Broker) Open(ctx context.Context, namespace, model string, uid types.UID, number int32) (*Stream, error) {
+	s, err := b.open(ctx, namespace, model, uid, number)
+	if err == nil {
+		b.connect(modelKey{namespace, s.model}, s.job, 1)
+	}
+	return s, err
+}
+
+func (b *Broker) open(ctx context.Context, namespace, model string, uid types.UID, number int32) (*Stream, error) {
 	t := b.find(uid)
 	if t == nil {
 		return nil, ErrFenced
@@ -60,6 +79,8 @@ func (b *Broker) Open(ctx context.Context, namespace, model string, uid types.UI
 	}
 	stopTimer(t.lease)
 	s := &Stream{turn: t, number: number, base: a.base, progress: make(chan struct{}, 1), over: a.over}
+	s.disconnect = sync.OnceFunc(func() { b.connect(modelKey{namespace, s.model}, s.job, -1) })
+	s.model, s.job = a.model, a.job
 	a.stream = s
 	return s, nil
 }
@@ -113,6 +134,7 @@ func (s *Stream) Received() int64 {
 // Close says that the job's connection is gone. If the attempt is not over,
 // the job has a while to come back.
 func (s *Stream) Close() {
+	s.disconnect()
 	t := s.turn
 	t.mu.Lock()
 	mine := t.state == running && t.attempt.number == s.number && t.attempt.stream == s
@@ -144,7 +166,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 		return false, nil
 	case sequence > a.sequence+1:
 		t.mu.Unlock()
-		return false, fmt.Errorf("chunk %d of turn %s came after chunk %d: the job must send what is between", sequence, t, a.sequence)
+		return false, &ChunkError{fmt.Sprintf("chunk %d of turn %s came after chunk %d: the job must send what is between", sequence, t, a.sequence)}
 	}
 	number := a.base + sequence
 	t.mu.Unlock()
@@ -152,37 +174,47 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	switch c := chunk.GetChunk().(type) {
 	case *pb.TurnResultChunk_Complete:
 		s.ending.Store(true)
-		return true, t.complete(ctx, s.number, number, c.Complete)
+		if size := proto.Size(c.Complete); size > maxAnswerBytes {
+			return true, s.refuse(ctx, number, size)
+		}
+		return true, t.broker.seeThrough(ctx, func(ctx context.Context) error { return t.complete(ctx, s.number, number, c.Complete) })
 	case *pb.TurnResultChunk_Error:
 		s.ending.Store(true)
-		return true, t.fail(ctx, s.number, failure{
+		return true, s.fail(ctx, failure{
 			number:     number,
 			class:      errorClassFromProto(c.Error.GetClass()),
-			message:    c.Error.GetMessage(),
-			requestID:  c.Error.GetRequestId(),
-			retryAfter: time.Duration(c.Error.GetRetryAfterMillis()) * time.Millisecond,
+			message:    clip(c.Error.GetMessage()),
+			requestID:  clip(c.Error.GetRequestId()),
+			retryAfter: time.Duration(max(c.Error.GetRetryAfterMillis(), 0)) * time.Millisecond,
 		})
 	}
 
-	event, visible, err := chunkEvent(chunk)
+	event, err := chunkEvent(chunk)
 	if err != nil {
 		return false, err
 	}
-	event.Number = number
-	if err := t.reserve(ctx, number); err != nil {
+	event.Number, event.Time = number, t.now()
+	if err := t.numbers.upTo(ctx, number); err != nil {
 		return false, err
 	}
-	now := t.now()
+	encoded := encodeEvent(event)
 	t.mu.Lock()
 	if t.state != running || t.attempt.number != s.number || t.attempt.stream != s {
 		t.mu.Unlock()
 		return false, ErrFenced
 	}
+	a.said += len(event.Text) + len(event.JSON) + len(event.Thinking)
+	a.encoded += len(encoded.JSON)
+	if a.said > maxAnswerBytes || a.encoded > maxEventBytes {
+		size := max(a.said, a.encoded)
+		t.mu.Unlock()
+		return true, s.refuse(ctx, number, size)
+	}
 	a.sequence = sequence
-	if visible {
+	if visible(event) {
 		a.visible = true
 		if a.firstToken == nil {
-			a.firstToken = &now
+			a.firstToken = &event.Time
 		}
 	}
 	if event.Usage != nil {
@@ -190,50 +222,68 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	}
 	if event.Text != "" {
 		a.blocks.add(ptr.Deref(event.Index, 0), event.Text)
-	} else {
-		a.blocks.bytes += len(event.JSON) + len(event.Thinking)
 	}
-	tooLarge := a.blocks.bytes > maxAnswerBytes
 	// Under mu, so that no other event gets in between the check and the
 	// number.
-	t.publish(event)
+	t.publishEncoded(encoded)
 	t.mu.Unlock()
-	if tooLarge {
-		return true, t.fail(ctx, s.number, failure{
-			class:   tightbeamv1.ErrorInternal,
-			message: fmt.Sprintf("the answer is larger than %d bytes", maxAnswerBytes),
-		})
-	}
 	return false, nil
 }
 
-// chunkEvent turns a chunk that is not the last into its event. visible says
-// that it shows something of the answer; thinking does not.
-func chunkEvent(chunk *pb.TurnResultChunk) (event *tightbeamv1.TurnEvent, visible bool, err error) {
-	event = &tightbeamv1.TurnEvent{Index: ptr.To(chunk.GetBlockIndex())}
+// fail ends the attempt by a failure, whatever becomes of the job.
+func (s *Stream) fail(ctx context.Context, f failure) error {
+	s.ending.Store(true)
+	return s.turn.broker.seeThrough(ctx, func(ctx context.Context) error { return s.turn.fail(ctx, s.number, f) })
+}
+
+// refuse ends the attempt because its answer is too large.
+func (s *Stream) refuse(ctx context.Context, number int64, size int) error {
+	return s.fail(ctx, failure{
+		number: number, class: tightbeamv1.ErrorInternal,
+		message: fmt.Sprintf("the answer is too large: %d bytes, the limits are %d of text and tool inputs and %d of events", size, maxAnswerBytes, maxEventBytes),
+	})
+}
+
+// clip bounds a text about a failure.
+func clip(text string) string {
+	if len(text) <= maxErrorBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
+}
+
+// ChunkError says what is wrong with a chunk; sending it again is no use.
+type ChunkError struct{ message string }
+
+func (e *ChunkError) Error() string { return e.message }
+
+// visible reports whether an event shows something of the answer; thinking
+// does not.
+func visible(event *tightbeamv1.TurnEvent) bool {
+	return event.Text != "" || event.JSON != "" || event.Kind == tightbeamv1.BlockToolUse
+}
+
+// chunkEvent turns a chunk that is not the last into its event.
+func chunkEvent(chunk *pb.TurnResultChunk) (*tightbeamv1.TurnEvent, error) {
+	event := &tightbeamv1.TurnEvent{Index: ptr.To(chunk.GetBlockIndex())}
 	switch c := chunk.GetChunk().(type) {
 	case *pb.TurnResultChunk_ContentDelta:
 		event.Type, event.Text = tightbeamv1.TurnEventBlockDelta, c.ContentDelta.GetText()
-		return event, event.Text != "", nil
 	case *pb.TurnResultChunk_ThinkingDelta:
 		event.Type, event.Thinking = tightbeamv1.TurnEventBlockDelta, c.ThinkingDelta.GetText()
-		return event, false, nil
 	case *pb.TurnResultChunk_ToolUseStart:
 		event.Type, event.Kind = tightbeamv1.TurnEventBlockStarted, tightbeamv1.BlockToolUse
 		event.ToolCallID, event.ToolName = c.ToolUseStart.GetId(), c.ToolUseStart.GetName()
-		return event, true, nil
 	case *pb.TurnResultChunk_ToolUseInput:
 		event.Type, event.JSON = tightbeamv1.TurnEventBlockDelta, c.ToolUseInput.GetPartialJson()
-		return event, true, nil
 	case *pb.TurnResultChunk_BlockStart:
 		event.Type, event.Kind = tightbeamv1.TurnEventBlockStarted, tightbeamv1.BlockKind(c.BlockStart.GetKind())
-		return event, false, nil
 	case *pb.TurnResultChunk_BlockStop:
 		event.Type = tightbeamv1.TurnEventBlockStopped
-		return event, false, nil
 	case *pb.TurnResultChunk_Usage:
 		event.Type, event.Index, event.Usage = tightbeamv1.TurnEventUsage, nil, usageFromProto(c.Usage)
-		return event, false, nil
+	default:
+		return nil, &ChunkError{fmt.Sprintf("chunk %d has no content this server knows", chunk.GetSequence())}
 	}
-	return nil, false, fmt.Errorf("chunk %d has no content this server knows", chunk.GetSequence())
+	return event, nil
 }

@@ -5,7 +5,6 @@ package turns
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -16,10 +15,6 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/journal"
 )
-
-// reserveBlock is how many event numbers are reserved at once. A block holds a
-// usual answer, so that most turns reserve once, with their assignment.
-const reserveBlock = 4096
 
 // state of an unfinished turn in this process:
 //
@@ -48,7 +43,11 @@ type turn struct {
 	name         string
 	conversation *conversation
 	hub          *hub
+	numbers      *reservation
 	accepted     time.Time
+	// left is closed when nothing is left to do for the turn: its claim is
+	// released. See Broker.released.
+	left chan struct{}
 
 	// op is held by what changes the status in the store.
 	op gate
@@ -56,10 +55,9 @@ type turn struct {
 	mu     sync.Mutex
 	object *tightbeamv1.Turn // as last read or written; not changed in place
 	state  state
+	// was is the state before ending.
+	was state
 
-	// reserved is the last event number that may be used.
-	reserved  int64
-	reserving journal.Pending
 	// uncertainTo is, after a crash, the last number that may have been shown
 	// to a reader without being durable. Only chunks that are sent again may
 	// use numbers up to it: see serverNumber.
@@ -83,6 +81,8 @@ type attempt struct {
 	firstToken *metav1.MicroTime
 	usage      *tightbeamv1.Usage
 	blocks     blocks
+	said       int     // bytes of text, thinking and tool inputs
+	encoded    int     // bytes of events
 	stream     *Stream // that carries it now, nil while the job is away
 	// failed and broken tell of a crash while the attempt was being ended.
 	failed *tightbeamv1.TurnEvent
@@ -94,6 +94,8 @@ func (b *Broker) newTurn(object *tightbeamv1.Turn, c *conversation, accepted tim
 	return &turn{
 		broker: b, uid: object.UID, namespace: object.Namespace, name: object.Name,
 		conversation: c, hub: newHub(0), object: object, accepted: accepted, op: make(gate, 1),
+		numbers: &reservation{journal: b.journal, owner: reservedOwner(object.UID)},
+		left:    make(chan struct{}),
 	}
 }
 
@@ -113,62 +115,34 @@ func (t *turn) current() *tightbeamv1.Turn {
 	return t.object
 }
 
-func (t *turn) now() metav1.MicroTime { return metav1.NewMicroTime(t.broker.clock.Now()) }
-
-// reserve makes sure that numbers up to n may be used, waiting for the disk
-// only where the block reserved ahead is used up.
-func (t *turn) reserve(ctx context.Context, n int64) error {
-	t.mu.Lock()
-	if n+reserveBlock/4 > t.reserved && t.reserving == nil {
-		t.reserving = t.broker.journal.Stage(ctx, journal.Record{Owner: reservedOwner(t.uid), Number: t.reserved + reserveBlock})
-	}
-	reserving := t.reserving
-	short := n > t.reserved
-	t.mu.Unlock()
-	if !short {
-		return nil
-	}
-	if err := reserving.Wait(ctx); err != nil {
-		return fmt.Errorf("reserving event numbers of turn %s: %w", t, err)
-	}
-	t.mu.Lock()
-	if t.reserving == reserving {
-		t.reserved += reserveBlock
-		t.reserving = nil
-	}
-	again := n > t.reserved
-	t.mu.Unlock()
-	if again {
-		return t.reserve(ctx, n)
-	}
-	return nil
-}
-
-// stageReservation reserves the first numbers ahead of a write that makes the
-// reservation durable with it.
-func (t *turn) stageReservation(ctx context.Context, n int64) {
+// over reports whether the turn has its terminal phase.
+func (t *turn) over() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n <= t.reserved {
-		return
-	}
-	t.reserved = n
-	t.broker.journal.Stage(ctx, journal.Record{Owner: reservedOwner(t.uid), Number: n})
+	return t.state == ended
 }
 
-// serverNumber returns the number of an event that is not a job's chunk. If a
-// crash may have lost events under the numbers that come next, it first
-// appends Resumed and goes on behind it.
-func (t *turn) serverNumber(ctx context.Context) (int64, error) {
-	next := t.hub.lastNumber() + 1
+func (t *turn) now() metav1.MicroTime { return metav1.NewMicroTime(t.broker.clock.Now()) }
+
+// nextNumber returns the number of the next event that is not a job's chunk.
+// safe says that no crash can have lost events under the numbers from there.
+func (t *turn) nextNumber() (next, uncertainTo int64, safe bool) {
+	next = t.hub.lastNumber() + 1
 	t.mu.Lock()
-	uncertainTo := t.uncertainTo
-	t.mu.Unlock()
-	if next > uncertainTo {
-		return next, t.reserve(ctx, next)
+	defer t.mu.Unlock()
+	return next, t.uncertainTo, next > t.uncertainTo
+}
+
+// serverNumber reserves and returns the number of an event that is not a job's
+// chunk. If a crash may have lost events under the numbers that come next, it
+// first appends Resumed and goes on behind it.
+func (t *turn) serverNumber(ctx context.Context) (int64, error) {
+	next, uncertainTo, safe := t.nextNumber()
+	if safe {
+		return next, t.numbers.upTo(ctx, next)
 	}
 	resumed := uncertainTo + 1
-	if err := t.reserve(ctx, resumed+1); err != nil {
+	if err := t.numbers.upTo(ctx, resumed+1); err != nil {
 		return 0, err
 	}
 	t.publish(&tightbeamv1.TurnEvent{Number: resumed, Type: tightbeamv1.TurnEventResumed, LostFrom: next, LostTo: uncertainTo})
@@ -181,19 +155,23 @@ func (t *turn) publish(event *tightbeamv1.TurnEvent) {
 	if event.Time.IsZero() {
 		event.Time = t.now()
 	}
-	encoded := encodeEvent(event)
-	t.hub.append(encoded)
-	t.broker.flusher.dirty(t, len(encoded.JSON))
+	t.publishEncoded(encodeEvent(event))
 }
 
-// deadlineTime is when the turn ends whatever happens.
+func (t *turn) publishEncoded(event Event) {
+	t.hub.append(event)
+	t.broker.flusher.dirty(t, len(event.JSON))
+}
+
+// deadlineTime is when the turn ends whatever happens. It counts from the
+// acceptance, which after a restart is known to the second only.
 func (t *turn) deadlineTime() time.Time {
 	object := t.current()
 	seconds := int32(600)
 	if object.Spec.DeadlineSeconds != nil {
 		seconds = *object.Spec.DeadlineSeconds
 	}
-	return object.CreationTimestamp.Add(time.Duration(seconds) * time.Second)
+	return t.accepted.Add(time.Duration(seconds) * time.Second)
 }
 
 // gate is a mutex that can be waited for with a context.
@@ -216,11 +194,14 @@ func (g gate) lockContext(ctx context.Context) error {
 func (t *turn) freeze() (*tightbeamv1.Turn, attempt, state) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := t.state
-	if was != ended {
-		t.state = ending
+	switch t.state {
+	case ended:
+		return t.object, t.attempt, ended
+	case ending: // an outcome could not be written before
+	default:
+		t.was, t.state = t.state, ending
 	}
-	return t.object, t.attempt, was
+	return t.object, t.attempt, t.was
 }
 
 func stopTimer(timer clock.Timer) {

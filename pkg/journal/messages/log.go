@@ -117,8 +117,12 @@ func (l *Log) Stage(ctx context.Context, conversation types.UID, turn *tightbeam
 		grown = append(grown, entry)
 		size += int64(len(record.Data))
 	}
+	pending := l.journal.Stage(ctx, records...)
+	if err := journal.Refused(pending); err != nil {
+		return nil, fmt.Errorf("writing the log of conversation %s: %w", conversation, err)
+	}
 	l.cache.grow(conversation, grown, size)
-	return &staged{Pending: l.journal.Stage(ctx, records...), failed: func() { l.cache.drop(conversation) }}, nil
+	return &staged{Pending: pending, failed: func() { l.cache.drop(conversation) }}, nil
 }
 
 // StageRouter appends an answer of the router to the router log, which is no
@@ -151,7 +155,11 @@ func (l *Log) StageRouter(ctx context.Context, conversation types.UID, turn *tig
 	if err != nil {
 		return nil, err
 	}
-	return l.journal.Stage(ctx, record), nil
+	pending := l.journal.Stage(ctx, record)
+	if err := journal.Refused(pending); err != nil {
+		return nil, fmt.Errorf("writing the router log of conversation %s: %w", conversation, err)
+	}
+	return pending, nil
 }
 
 // Fork copies the log of one conversation, up to and with the index after
