@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -36,6 +37,9 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(stderr, nil)).With("job", cfg.JobID, "model", cfg.ModelName)
 	cfg.NewProvider = factory(provider.DefaultTransport())
+
+	// An SDK prints errors here, and with them whatever a provider wrote.
+	log.SetOutput(io.Discard)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -213,7 +213,7 @@ func hangs(ended chan<- error, visible bool) callFunc {
 		}
 		<-ctx.Done()
 		ended <- context.Cause(ctx)
-		return nil, provider.FromTransport(ctx, ctx.Err(), "test")
+		return nil, provider.FromTransport(ctx, ctx.Err())
 	}
 }
 

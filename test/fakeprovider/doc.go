@@ -11,8 +11,8 @@
 // breakpoint, …), records every request, and answers each with a scripted
 // Reply, which may misbehave in the ways that networks and providers do.
 //
-// Replies come from, in this order: Enqueue, On for the request's model, a
-// model name of the form paced-DELTASxBYTES@PERSECOND (see ParsePace), and
+// Replies come from, in this order: Enqueue, On for the request's model,
+// Default, a model name of the form paced-DELTASxBYTES@PERSECOND (see ParsePace), and
 // else the answer "ok".
 //
 //	POST /v1/messages                                Anthropic

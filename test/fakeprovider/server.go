@@ -29,7 +29,8 @@ type Server struct {
 	count    int
 	issued   memory
 	// forget keeps no requests: benchmarks make many.
-	forget bool
+	forget   bool
+	fallback *Reply
 }
 
 // Request is one that came.
@@ -58,6 +59,13 @@ func New() *Server { return &Server{byModel: map[string]func(Request) Reply{}} }
 
 // Forget makes the server count requests and keep none, for benchmarks.
 func (s *Server) Forget() { s.forget = true }
+
+// Default replaces the answer to requests that nothing else is scripted for.
+func (s *Server) Default(r Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fallback = &r
+}
 
 // Enqueue scripts the answers to the next requests.
 func (s *Server) Enqueue(replies ...Reply) {
@@ -106,6 +114,9 @@ func (s *Server) reply(r Request) Reply {
 	}
 	if f := s.byModel[r.Model]; f != nil {
 		return f(r)
+	}
+	if s.fallback != nil {
+		return *s.fallback
 	}
 	if out, ok := ParsePace(r.Model); ok {
 		return out
