@@ -5,6 +5,7 @@ package table
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -37,6 +38,19 @@ func Ago(now time.Time, then *metav1.Time) string {
 		return None
 	}
 	return Age(now, then.Time)
+}
+
+// Left is how long a time is off; what has come shows as 0s.
+func Left(now, then time.Time) string {
+	return duration.HumanDuration(max(0, then.Sub(now)))
+}
+
+// OptionalNumber shows a number, or that there is none.
+func OptionalNumber(n *int32) string {
+	if n == nil {
+		return None
+	}
+	return strconv.Itoa(int(*n))
 }
 
 // Elapsed is a duration to three places: 87ms, 3.21s, 4m5s.
