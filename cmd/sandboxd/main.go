@@ -53,6 +53,7 @@ func run() error {
 	flags.Uint64Var(&o.MemoryLimit, "memory-limit", 0, "bytes of memory of the sandbox; the guest is ended at 90 %. A lower limit of the cgroup counts")
 	flags.Uint64Var(&o.PidsLimit, "pids-limit", 0, "processes and threads of the sandbox; the guest is ended at 90 %. A lower limit of the cgroup counts")
 	flags.StringVar(&o.CgroupDir, "cgroup-dir", "", "where the sandbox's cgroup is mounted; default: /sys/fs/cgroup")
+	flags.BoolVar(&o.TmpfsApart, "tmpfs-apart", false, "do not count what lies in tmpfs as memory; for sandboxes whose disk is tmpfs of bounded size")
 	flags.IntVar(&o.GuestOOMScore, "guest-oom-score", 1000, "oom_score_adj of every process of the guest")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err

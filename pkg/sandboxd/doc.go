@@ -12,6 +12,7 @@
 //	kill, kill -9 -1, kill -STOP  PID 1 of its namespace: what it does not handle
 //	                            does not reach it, and it handles the rest (signals.go)
 //	ptrace, /proc/1/mem         not dumpable (harden.go)
+//	prlimit, setpriority        a seccomp filter of its own (seccomp.Shield)
 //	fork bomb                   rlimits; threads are made beforehand; the guest is
 //	                            ended at 90 % of the pids limit (package guard)
 //	memory                      the guest is ended at 90 % of the limit (package guard)

@@ -9,10 +9,13 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"safebeam.dev/safebeam/pkg/sandboxd/seccomp"
 )
 
 // Harden readies this process for a hostile neighbour of the same user. It is
@@ -33,6 +36,9 @@ func Harden(pids uint64) error {
 	}
 	ignoreSignals()
 	spareThreads(spare)
+	if err := shield(); err != nil {
+		return err
+	}
 	if pids > 0 {
 		if err := limitPids(pids); err != nil {
 			return err
@@ -88,6 +94,26 @@ func spareThreads(n int) {
 	ready.Wait()
 	close(release)
 	done.Wait()
+}
+
+// shield keeps the guest's hands off our limits and our scheduling.
+func shield() error {
+	// The filter goes on all threads at once, but the right to it is this thread's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	last := 0
+	if os.Getpid() == 1 {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return fmt.Errorf("counting threads: %w", err)
+		}
+		for _, t := range threads {
+			if n, err := strconv.Atoi(t.Name()); err == nil {
+				last = max(last, n)
+			}
+		}
+	}
+	return seccomp.Shield(last).Install()
 }
 
 // limitPids sets the hard limit on the user's processes, if this user is the

@@ -44,6 +44,8 @@ type Options struct {
 	MemoryLimit  uint64
 	PidsLimit    uint64
 	CgroupDir    string
+	// TmpfsApart: tmpfs is disk, bounded by itself, and not memory.
+	TmpfsApart bool
 	// GuestOOMScore is given to every process of the guest.
 	GuestOOMScore int
 	Release       string
@@ -77,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	defer cancel()
 	manager := process.NewManager(process.Options{MaxProcesses: o.MaxProcesses, GuestOOMScore: o.GuestOOMScore})
 	watch := guard.New(guard.Options{
-		MemoryLimit: o.MemoryLimit, PidsLimit: o.PidsLimit, CgroupDir: o.CgroupDir,
+		MemoryLimit: o.MemoryLimit, PidsLimit: o.PidsLimit, CgroupDir: o.CgroupDir, TmpfsApart: o.TmpfsApart,
 		EndGuest: func(reason guard.Reason, message string) int {
 			return manager.EndGuest(exitReason(reason), message)
 		},

@@ -62,17 +62,16 @@ func (l *Launcher) args(s *Spec, dir string, cg *cgroup) []string {
 	a.data(fdGroup, "/etc/group")
 	a.data(fdHosts, "/etc/hosts")
 	a.add("--proc", "/proc", "--dev", "/dev")
-	size := strconv.FormatUint(s.DiskBytes, 10)
-	a.add("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm")
+	a.tmpfs("1777", s.sharedMemory(), "/dev/shm")
 	a.add("--remount-ro", "/dev")
 	for i, path := range s.WritablePaths {
 		switch {
 		case i == 0 && s.Workspace != "":
 			a.add("--bind", s.Workspace, path)
 		case path == "/tmp":
-			a.add("--perms", "1777", "--size", size, "--tmpfs", path)
+			a.tmpfs("1777", s.size(i), path)
 		default:
-			a.add("--perms", "0755", "--size", size, "--tmpfs", path)
+			a.tmpfs("0755", s.size(i), path)
 		}
 	}
 	a.add("--perms", "0755", "--dir", insideDir)
@@ -85,7 +84,7 @@ func (l *Launcher) args(s *Spec, dir string, cg *cgroup) []string {
 	a.add("--remount-ro", "/", "--chdir", s.WritablePaths[0], "--")
 
 	a.add(insideAgent, "--gateway=unix:"+insideSocket, "--ca-file="+insideCA, "--server-name="+l.options.ServerName,
-		"--token-fd="+strconv.Itoa(fdToken), "--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10))
+		"--token-fd="+strconv.Itoa(fdToken), "--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10), "--tmpfs-apart")
 	if len(cg.visible()) > 0 {
 		a.add("--cgroup-dir=" + insideCgroup)
 	}
@@ -104,6 +103,10 @@ func (a *arguments) add(words ...string) { *a = append(*a, words...) }
 
 func (a *arguments) data(fd int, path string) {
 	a.add("--perms", "0444", "--ro-bind-data", strconv.Itoa(fd), path)
+}
+
+func (a *arguments) tmpfs(mode string, size uint64, path string) {
+	a.add("--perms", mode, "--size", strconv.FormatUint(size, 10), "--tmpfs", path)
 }
 
 func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

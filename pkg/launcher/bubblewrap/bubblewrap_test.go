@@ -230,3 +230,15 @@ func processesOf(t testing.TB, s *bubblewrap.Sandbox) (pids []string) {
 	}
 	return pids
 }
+
+func partOf(path string, total uint64) sandboxes.Part {
+	return sandboxes.Part{Path: path, Upload: fmt.Sprintf("u-%d", numbers.Add(1)), Commit: true, Total: total}
+}
+
+func commandOf(argv ...string) sandboxes.Command {
+	return sandboxes.Command{ID: fmt.Sprintf("p-%d", numbers.Add(1)), Argv: argv}
+}
+
+func streamsOf(take func(sandboxes.Chunk) error) sandboxes.Streams {
+	return sandboxes.Streams{Output: take}
+}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"sync"
 
-	"safebeam.dev/safebeam/pkg/launcher/bubblewrap/seccomp"
+	"safebeam.dev/safebeam/pkg/sandboxd/seccomp"
 )
 
 // A Gateway serves the sandboxes that dial a listener.
@@ -75,7 +75,7 @@ func New(o Options) (*Launcher, error) {
 	if o.MaxSandboxes <= 0 {
 		o.MaxSandboxes = 1000
 	}
-	filter, err := seccomp.Filter()
+	filter, err := seccomp.Sandbox().Bytes()
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 		l.freeUID(uid)
 		return nil, err
 	}
-	s.cgroup = makeCgroup(spec.Name, limits{memory: spec.MemoryBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
+	s.cgroup = makeCgroup(spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
 	cleanup := func() {
 		cancel()
 		<-served

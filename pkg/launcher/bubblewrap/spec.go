@@ -19,8 +19,8 @@ type Spec struct {
 	Token string
 	// User and Group inside; default 1000.
 	User, Group uint32
-	// MemoryBytes, MilliCPU and Pids limit the sandbox; DiskBytes bounds each of
-	// its tmpfs. Defaults: 512 MiB, none, 256, 1 GiB.
+	// MemoryBytes, MilliCPU and Pids limit the sandbox; DiskBytes is what all its
+	// tmpfs hold together, on top of the memory. Defaults: 512 MiB, none, 256, 1 GiB.
 	MemoryBytes uint64
 	MilliCPU    uint64
 	Pids        uint64
@@ -81,6 +81,21 @@ func (s *Spec) complete() error {
 		}
 	}
 	return nil
+}
+
+// sharedMemory is the size of /dev/shm; the rest of the disk is half the first
+// writable path's, and half all others'.
+func (s *Spec) sharedMemory() uint64 { return min(64<<20, s.DiskBytes/8) }
+
+func (s *Spec) size(path int) uint64 {
+	rest := s.DiskBytes - s.sharedMemory()
+	switch {
+	case len(s.WritablePaths) == 1:
+		return rest
+	case path == 0:
+		return rest / 2
+	}
+	return rest / 2 / uint64(len(s.WritablePaths)-1)
 }
 
 // ours are the directories that the launcher lays out itself.

@@ -24,6 +24,8 @@ type Options struct {
 	MemoryLimit, PidsLimit uint64
 	// CgroupDir is where to look for the cgroup's files; default: the usual places.
 	CgroupDir string
+	// TmpfsApart does not count what lies in tmpfs.
+	TmpfsApart bool
 	// EndGuest kills the guest and says how many processes of ours that were.
 	EndGuest func(reason Reason, message string) int
 }
@@ -45,6 +47,8 @@ const (
 	// fills any limit within a look, which is why fork itself must be able to fail.
 	shortest = time.Millisecond
 	longest  = 50 * time.Millisecond
+	// settleTime is how long killed processes may take to be gone.
+	settleTime = 500 * time.Millisecond
 )
 
 // Guard watches the limits.
@@ -60,7 +64,7 @@ type Guard struct {
 
 // New makes a guard. Run must be called for it to watch.
 func New(o Options) *Guard {
-	return &Guard{end: o.EndGuest, source: findSource(o.CgroupDir), memory: o.MemoryLimit, pids: o.PidsLimit}
+	return &Guard{end: o.EndGuest, source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit}
 }
 
 // SetLimits changes the given limits; zero leaves one.
@@ -104,8 +108,22 @@ func (g *Guard) Run(ctx context.Context) error {
 			g.usage.Kills++
 			g.usage.LastReason = message
 			g.mu.Unlock()
+			usage = g.settle(ctx)
 		}
 		timer.Reset(pause(usage))
+	}
+}
+
+// settle waits until the dead have given back what they had, so that they do not
+// cost the life of the next.
+func (g *Guard) settle(ctx context.Context) Usage {
+	deadline := time.Now().Add(settleTime)
+	for {
+		usage := g.look()
+		if reason, _ := verdict(usage); reason == 0 || time.Now().After(deadline) || ctx.Err() != nil {
+			return usage
+		}
+		time.Sleep(shortest)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -20,7 +21,11 @@ type source interface {
 
 // findSource prefers a cgroup's own numbers, file by file: a container may see
 // its memory and not its pids.
-func findSource(dir string) source {
+//
+// With tmpfsApart what lies in tmpfs is not memory: it is bounded by the tmpfs's
+// own size, it does not go away with the guest, and the cgroup's limit has room for
+// it; the guard's own limit is the one for memory.
+func findSource(dir string, tmpfsApart bool) source {
 	s := &sources{}
 	roots := []string{"/sys/fs/cgroup"}
 	if dir != "" {
@@ -28,11 +33,14 @@ func findSource(dir string) source {
 	}
 	for _, root := range roots {
 		for _, c := range []counter{
-			{current: filepath.Join(root, "memory.current"), max: filepath.Join(root, "memory.max"), stat: filepath.Join(root, "memory.stat"), reclaimable: "inactive_file"},
-			{current: filepath.Join(root, "memory/memory.usage_in_bytes"), max: filepath.Join(root, "memory/memory.limit_in_bytes"), stat: filepath.Join(root, "memory/memory.stat"), reclaimable: "total_inactive_file"},
-			{current: filepath.Join(root, "memory.usage_in_bytes"), max: filepath.Join(root, "memory.limit_in_bytes"), stat: filepath.Join(root, "memory.stat"), reclaimable: "total_inactive_file"},
+			{current: filepath.Join(root, "memory.current"), max: filepath.Join(root, "memory.max"), stat: filepath.Join(root, "memory.stat"), apart: []string{"inactive_file"}, tmpfs: "shmem"},
+			{current: filepath.Join(root, "memory/memory.usage_in_bytes"), max: filepath.Join(root, "memory/memory.limit_in_bytes"), stat: filepath.Join(root, "memory/memory.stat"), apart: []string{"total_inactive_file"}, tmpfs: "total_shmem"},
+			{current: filepath.Join(root, "memory.usage_in_bytes"), max: filepath.Join(root, "memory.limit_in_bytes"), stat: filepath.Join(root, "memory.stat"), apart: []string{"total_inactive_file"}, tmpfs: "total_shmem"},
 		} {
 			if s.memoryCounter == nil && c.limited() {
+				if tmpfsApart {
+					c.apart = append(c.apart, c.tmpfs)
+				}
 				s.memoryCounter = &c
 			}
 		}
@@ -72,9 +80,11 @@ func (s *sources) limited() bool { return s.memoryCounter != nil || s.pidsCounte
 // counter is a cgroup's usage and limit, each a file with a number.
 type counter struct {
 	current, max string
-	// stat has, under the name reclaimable, what the kernel would give back
-	// before it kills.
-	stat, reclaimable string
+	// stat has, under the names apart, what does not count: what the kernel would
+	// give back before it kills, and maybe what is in tmpfs.
+	stat  string
+	apart []string
+	tmpfs string
 }
 
 // unlimited is above every real limit: cgroup v1 says "none" by a number near 2^63.
@@ -92,7 +102,7 @@ func (c *counter) read() (used, limit uint64) {
 		limit = 0
 	}
 	if c.stat != "" && used > 0 {
-		used -= min(used, readField(c.stat, c.reclaimable))
+		used -= min(used, sumFields(c.stat, c.apart))
 	}
 	return used, limit
 }
@@ -107,16 +117,17 @@ func readNumber(path string) uint64 {
 	return n
 }
 
-func readField(path, name string) uint64 {
+// sumFields adds up the named lines of a file of names and numbers.
+func sumFields(path string, names []string) (sum uint64) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}
 	for line := range bytes.Lines(b) {
-		if key, value, ok := bytes.Cut(line, []byte(" ")); ok && string(key) == name {
+		if key, value, ok := bytes.Cut(line, []byte(" ")); ok && slices.Contains(names, string(key)) {
 			n, _ := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 64)
-			return n
+			sum += n
 		}
 	}
-	return 0
+	return sum
 }

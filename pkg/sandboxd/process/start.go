@@ -112,11 +112,7 @@ func (m *Manager) start(p *Process) error {
 	}
 	p.start = time.Now()
 	p.idle = p.start
-	pid, err := m.reaper.start(p, func() (int, error) {
-		pid, err := syscall.ForkExec(path, p.spec.Argv, attributes)
-		p.pid = pid
-		return pid, err
-	})
+	pid, err := m.fork(p, path, attributes)
 	d.closeTheirs()
 	if err != nil {
 		d.closeOurs()
@@ -165,6 +161,23 @@ func (m *Manager) start(p *Process) error {
 		m.ended(p)
 	})
 	return nil
+}
+
+// forkPatience is how long a fork waits for a pid: those of a fork bomb that was
+// just ended come back one by one.
+const forkPatience = 300 * time.Millisecond
+
+func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (int, error) {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		pid, err := m.reaper.start(p, func() (int, error) {
+			pid, err := syscall.ForkExec(path, p.spec.Argv, attributes)
+			p.pid = pid
+			return pid, err
+		})
+		if err != syscall.EAGAIN || time.Since(began) > forkPatience {
+			return pid, err
+		}
+	}
 }
 
 // discard keeps reading what a leader's leftovers write, so that they neither
