@@ -38,7 +38,7 @@ import (
 // on demand.
 type gateway struct {
 	tightbeampb.UnimplementedTightbeamControllerServer
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	cert tls.Certificate
 	addr string
@@ -73,7 +73,7 @@ const (
 	cancelIt                 // the attempt is over
 )
 
-func newGateway(t *testing.T) *gateway {
+func newGateway(t testing.TB) *gateway {
 	t.Helper()
 	g := &gateway{t: t, dir: t.TempDir(), header: true, turns: make(chan *tightbeampb.TurnAssignment, 64),
 		durable: map[string][]*tightbeampb.TurnResultChunk{}, opens: map[string]int{}, changed: make(chan struct{})}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -279,6 +280,40 @@ func TestLostLeaseEndsTheAttemptAndNotTheJob(t *testing.T) {
 	}
 }
 
+// A gateway that answers each connection, but never takes anything, must not
+// hold a slot of the job for ever.
+func TestAttemptThatIsNeverTakenIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]error{
+		"identity": status.Error(codes.Unauthenticated, "token expired"),
+		"overload": status.Error(codes.Unavailable, "try again"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t)
+			g.onOpen = func(key string) error {
+				if key == "u1/1" {
+					return refusal
+				}
+				return nil
+			}
+			cfg := config(g, nil)
+			short := fast
+			short.refusals, short.patience = 50*time.Millisecond, 80*time.Millisecond
+			cfg.timing, cfg.TurnsPerJob = &short, 1
+			runJob(t, cfg)
+			g.turns <- turn("u1", "", `{"deltas":3}`)
+			g.turns <- turn("u2", "next", "")
+			if got := text(g.waitTerminal("u2/1")); got != "next" {
+				t.Errorf("the next turn: %q", got)
+			}
+			if n := g.opened("u1/1"); n < 2 {
+				t.Errorf("given up after %d connections", n)
+			}
+		})
+	}
+}
+
 func TestTurnsRunAtOnceUpToTheLimit(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
@@ -450,4 +485,26 @@ func TestJobThatTheGatewayDoesNotKnowLeaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// BenchmarkTurn is a turn of 200 deltas from a provider without delay, from
+// GetTurn to the last acknowledgement, eight at once.
+func BenchmarkTurn(b *testing.B) {
+	g := newGateway(b)
+	cfg := config(g, nil)
+	cfg.TurnsPerJob = 8
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, cfg) }()
+	n := 0
+	for b.Loop() {
+		n++
+		g.turns <- turn(strconv.Itoa(n), "", `{"deltas":200}`)
+	}
+	for i := 1; i <= n; i++ {
+		g.waitTerminal(strconv.Itoa(i) + "/1")
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "turns/s")
+	cancel()
+	<-done
 }

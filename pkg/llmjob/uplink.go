@@ -111,13 +111,13 @@ func (u *uplink) session(ctx context.Context, first bool) (progress bool, err er
 	}
 	sent := int64(0)
 	if !first {
-		received, err := u.whereToGoOn(ctx, stream)
+		received, known, err := u.whereToGoOn(ctx, stream)
 		if err != nil {
 			return false, err
 		}
 		u.box.ack(received)
 		sent = u.box.durable()
-		progress = true
+		progress = known
 	}
 
 	acks := make(chan error, 1)
@@ -153,7 +153,9 @@ type ackStream interface {
 	CloseSend() error
 }
 
-func (u *uplink) whereToGoOn(ctx context.Context, stream ackStream) (int64, error) {
+// whereToGoOn is the last durable chunk; known tells whether the gateway said
+// so. A refusal has no header, and shows when the stream is read.
+func (u *uplink) whereToGoOn(ctx context.Context, stream ackStream) (received int64, known bool, err error) {
 	type answer struct {
 		md  metadata.MD
 		err error
@@ -169,21 +171,21 @@ func (u *uplink) whereToGoOn(ctx context.Context, stream ackStream) (int64, erro
 	select {
 	case a := <-got:
 		if a.err != nil {
-			return 0, a.err
+			return 0, false, a.err
 		}
 		v := a.md.Get(MetadataReceived)
 		if len(v) == 0 {
-			return 0, nil
+			return 0, false, nil
 		}
 		n, err := strconv.ParseInt(v[0], 10, 64)
 		if err != nil || n < 0 {
-			return 0, nil
+			return 0, false, nil
 		}
-		return n, nil
+		return n, true, nil
 	case <-t.C:
-		return 0, nil
+		return 0, false, nil
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, false, ctx.Err()
 	}
 }
 

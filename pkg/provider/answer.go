@@ -14,7 +14,12 @@ type Answer struct {
 	blocks          int
 	entries         []*Open
 	usage           Usage
+	size            int
 }
+
+// maxAnswer bounds what one answer may hold in memory: more than any model
+// says, and less than a gRPC message carries.
+const maxAnswer = 48 << 20
 
 // NewAnswer begins an answer. Provider and model are written into its native
 // blocks.
@@ -45,6 +50,10 @@ func (a *Answer) StartTool(id, name string) (*Open, error) {
 }
 
 func (a *Answer) open(o *Open) (*Open, error) {
+	// A block without text weighs something too.
+	if a.size += 64; a.size > maxAnswer {
+		return nil, Errorf(Internal, "the answer is above %d MiB", maxAnswer>>20)
+	}
 	o.a, o.index = a, a.blocks
 	a.blocks++
 	a.entries = append(a.entries, o)
@@ -71,6 +80,9 @@ func (a *Answer) Usage(u Usage) error {
 func (o *Open) Write(piece string) error {
 	if piece == "" || o.stopped {
 		return nil
+	}
+	if o.a.size += len(piece); o.a.size > maxAnswer {
+		return Errorf(Internal, "the answer is above %d MiB", maxAnswer>>20)
 	}
 	o.text.WriteString(piece)
 	return o.a.emit(Event{Delta: &BlockDelta{Index: o.index, Kind: o.kind, Text: piece}})

@@ -359,14 +359,14 @@ func TestSilentProviderIsGivenUp(t *testing.T) {
 func TestSlowReaderIsNoSilence(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, w *world) {
-		w.cfg.IdleTimeout = 40 * time.Millisecond
+		w.cfg.IdleTimeout = time.Second
 		w.remake()
 		w.fake.Enqueue(fakeprovider.Say("one", "two"))
 		slept := false
 		_, err := w.p.Call(t.Context(), w.ask("hi"), func(ev provider.Event) error {
 			if ev.Delta != nil && !slept {
 				slept = true
-				time.Sleep(150 * time.Millisecond) // what is under test is time
+				time.Sleep(1500 * time.Millisecond) // what is under test is time
 			}
 			return nil
 		})
@@ -382,10 +382,10 @@ func TestKeepAlivesAreSignsOfLife(t *testing.T) {
 		if w.name == fakeprovider.Gemini {
 			return // has none
 		}
-		w.cfg.IdleTimeout = 150 * time.Millisecond
+		w.cfg.IdleTimeout = time.Second
 		w.remake()
 		reply := fakeprovider.Say("late")
-		reply.KeepAlive, reply.Pace = 8, 40*time.Millisecond
+		reply.KeepAlive, reply.Pace = 12, 120*time.Millisecond
 		w.fake.Enqueue(reply)
 		if got := textOf(w.must(w.ask("hi"))); got != "late" {
 			t.Errorf("%q", got)

@@ -160,6 +160,24 @@ func TestArrange(t *testing.T) {
 	}
 }
 
+func TestAnswerIsBounded(t *testing.T) {
+	t.Parallel()
+	a := NewAnswer("p", "m", func(Event) error { return nil })
+	b, err := a.Start(KindText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := strings.Repeat("x", 1<<20)
+	for range maxAnswer >> 20 {
+		if err = b.Write(piece); err != nil {
+			break
+		}
+	}
+	if err == nil || b.Len() > maxAnswer {
+		t.Errorf("%d bytes, %v", b.Len(), err)
+	}
+}
+
 // FuzzRepair: whatever the turns left behind, each call is followed by its one
 // result in order, and nothing but tool messages is added or lost.
 func FuzzRepair(f *testing.F) {
