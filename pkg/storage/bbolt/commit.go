@@ -63,17 +63,24 @@ func (db *DB) commitOne() bool {
 	}
 	b := db.sealed[0]
 	db.sealed = db.sealed[1:]
+	db.inflight = b
 	db.mu.Unlock()
 
-	if err := db.write(b); err != nil {
+	err := db.write(b)
+	if err == nil {
+		db.pub.publish(b)
+	}
+	db.mu.Lock()
+	db.inflight = nil
+	if err == nil {
+		db.unsettled = db.unsettled[1:]
+		db.broadcastRoom()
+	}
+	db.mu.Unlock()
+	if err != nil {
 		db.fail(fmt.Errorf("writing the log: %w", err))
 		return true
 	}
-	db.pub.publish(b)
-	db.mu.Lock()
-	db.unsettled = db.unsettled[1:]
-	db.broadcastRoom()
-	db.mu.Unlock()
 	close(b.done)
 	db.pub.wake(b)
 	putBuffer(b.buf)
@@ -115,17 +122,20 @@ func (db *DB) write(b *batch) error {
 // proves nothing when it succeeds later.
 func (db *DB) fail(err error) {
 	err = fmt.Errorf("%w: the store takes no more writes; restart the process after the cause is removed", err)
-	if !db.failure.CompareAndSwap(nil, &err) {
-		return
+	if db.failure.CompareAndSwap(nil, &err) {
+		db.logger.Error(err, "The store has failed")
 	}
-	db.logger.Error(err, "The store has failed")
 	db.mu.Lock()
 	failed := db.unsettled
 	db.unsettled, db.sealed, db.open = nil, nil, nil
+	if db.inflight != nil {
+		// The committer is at it and will say what became of it.
+		db.unsettled, failed = failed[:1:1], failed[1:]
+	}
 	db.broadcastRoom()
 	db.mu.Unlock()
 	for _, b := range failed {
-		b.err = err
+		b.err = db.failed()
 		close(b.done)
 	}
 }

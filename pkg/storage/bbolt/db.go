@@ -54,6 +54,7 @@ type DB struct {
 	open       *batch
 	sealed     []*batch
 	unsettled  []*batch
+	inflight   *batch
 	flushing   bool
 	closed     bool
 	dirtyBytes int64

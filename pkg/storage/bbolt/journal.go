@@ -84,13 +84,15 @@ func (j journalFace) append(ctx context.Context, records []journal.Record) (b *b
 	var fresh []journal.Record
 	var after *batch
 	b, lead, err = j.db.stage(ctx, true, func() (int, error) {
-		if e := j.db.pub.journalEpoch(); e != epoch {
-			// A checkpoint has moved records into bbolt since we looked there.
+		fresh = j.db.freshRecords(records, known)
+		for j.db.pub.journalEpoch() != epoch {
+			// A checkpoint has moved records from memory to bbolt between the
+			// look at the one and the look at the other.
 			if known, epoch, err = j.db.storedRecords(records); err != nil {
 				return 0, err
 			}
+			fresh = j.db.freshRecords(records, known)
 		}
-		fresh = j.db.freshRecords(records, known)
 		size := 0
 		for _, r := range fresh {
 			size += len(r.Owner) + len(r.Data) + 32

@@ -148,7 +148,7 @@ func (s *tortured) round() string {
 					return
 				default:
 				}
-				if i > ops/2 && !strings.HasPrefix(kind, "eio") && !down.Load() {
+				if i > ops {
 					halt()
 				}
 				if !w.step() {
