@@ -105,7 +105,7 @@ var appends = map[string]func(*testing.T, Subject){
 	"LargeDataComesBackWhole": func(t *testing.T, s Subject) {
 		j := s.Open(t)
 		random := rand.New(rand.NewPCG(1, 2))
-		for n, size := range []int{1 << 20, 3<<20 + 17, 5 << 20} {
+		for n, size := range []int{1 << 20, 2<<20 - 1, 5<<19 + 17} {
 			data := make([]byte, size)
 			for i := range data {
 				data[i] = byte(random.Uint32())
