@@ -13,10 +13,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/test/harness"
 )
 
 // check holds what the client wrote down against what the server has.
-func check(t *testing.T, s *server, lines []line) {
+func check(t *testing.T, s *harness.Server, lines []line) {
 	t.Helper()
 	acknowledged := map[string]string{}
 	seen := map[string][]line{}
@@ -30,7 +31,7 @@ func check(t *testing.T, s *server, lines []line) {
 	if len(acknowledged) == 0 {
 		t.Fatal("no turn was acknowledged: the test proves nothing")
 	}
-	list, err := s.client.TightbeamV1().Turns(namespace).List(context.Background(), metav1.ListOptions{})
+	list, err := s.Client.TightbeamV1().Turns(namespace).List(context.Background(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func check(t *testing.T, s *server, lines []line) {
 		}
 		events += checkEvents(t, s, turn, seen[name])
 	}
-	conversations, err := s.client.TightbeamV1().Conversations(namespace).List(context.Background(), metav1.ListOptions{})
+	conversations, err := s.Client.TightbeamV1().Conversations(namespace).List(context.Background(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +66,8 @@ func check(t *testing.T, s *server, lines []line) {
 
 // checkEvents compares the events that a reader saw, over all its connections,
 // with those that the server tells now.
-func checkEvents(t *testing.T, s *server, turn *tightbeamv1.Turn, seen []line) int {
-	body, err := s.get("turns/" + turn.Name + "/log?follow=true")
+func checkEvents(t *testing.T, s *harness.Server, turn *tightbeamv1.Turn, seen []line) int {
+	body, err := s.Get("turns/" + turn.Name + "/log?follow=true")
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -138,8 +139,8 @@ func terminals(types []tightbeamv1.TurnEventType) (n int) {
 }
 
 // checkLog compares a conversation's message log with its turns.
-func checkLog(t *testing.T, s *server, conversation string, turns map[string]*tightbeamv1.Turn) {
-	body, err := s.get("conversations/" + conversation + "/log")
+func checkLog(t *testing.T, s *harness.Server, conversation string, turns map[string]*tightbeamv1.Turn) {
+	body, err := s.Get("conversations/" + conversation + "/log")
 	if err != nil {
 		t.Error(err)
 		return

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/test/harness"
 )
 
 // pace makes answers long enough to be hit, and short enough for many.
@@ -23,27 +24,27 @@ const pace = `{"deltas": 30, "delayMillis": 4}`
 func TestAcknowledgedTurnsSurviveKillOfTheServer(t *testing.T) {
 	t.Parallel()
 	random := random(t)
-	s := newServer(t)
-	s.addModel("echo", pace, &tightbeamv1.ModelJobs{Max: ptr.To[int32](2)})
+	s := harness.Start(t)
+	s.AddModel("echo", pace, &tightbeamv1.ModelJobs{Max: ptr.To[int32](2)})
 	const conversations = 6
 	for c := range conversations {
-		s.addConversation(fmt.Sprintf("c%d", c), "echo")
+		s.AddConversation(fmt.Sprintf("c%d", c), "echo")
 	}
 	stop := startWriter(t, s, conversations)
 	for round := range rounds(t, 12) {
 		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
-		s.kill()
+		s.Kill()
 		if random.IntN(4) == 0 {
 			// The jobs die with it, as in a power cut: what they had and the
 			// server did not is lost for good.
-			for _, pid := range s.jobs() {
+			for _, pid := range s.Jobs() {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
 		if random.IntN(8) == 0 {
 			time.Sleep(3500 * time.Millisecond) // longer than --job-grace
 		}
-		s.start()
+		s.Restart()
 		if t.Failed() {
 			t.Fatalf("round %d", round)
 		}
@@ -54,16 +55,16 @@ func TestAcknowledgedTurnsSurviveKillOfTheServer(t *testing.T) {
 func TestAcknowledgedTurnsSurviveKillOfTheirJobs(t *testing.T) {
 	t.Parallel()
 	random := random(t)
-	s := newServer(t)
-	s.addModel("echo", pace, &tightbeamv1.ModelJobs{Min: ptr.To[int32](2), Max: ptr.To[int32](2)})
+	s := harness.Start(t)
+	s.AddModel("echo", pace, &tightbeamv1.ModelJobs{Min: ptr.To[int32](2), Max: ptr.To[int32](2)})
 	const conversations = 6
 	for c := range conversations {
-		s.addConversation(fmt.Sprintf("c%d", c), "echo")
+		s.AddConversation(fmt.Sprintf("c%d", c), "echo")
 	}
 	stop := startWriter(t, s, conversations)
 	for range rounds(t, 6) {
 		time.Sleep(time.Duration(200+random.IntN(800)) * time.Millisecond)
-		if pids := s.jobs(); len(pids) > 0 {
+		if pids := s.Jobs(); len(pids) > 0 {
 			_ = syscall.Kill(pids[random.IntN(len(pids))], syscall.SIGKILL)
 		}
 	}
@@ -72,33 +73,28 @@ func TestAcknowledgedTurnsSurviveKillOfTheirJobs(t *testing.T) {
 
 func TestATurnWhoseReadersGoAwayGoesOn(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	s.addModel("echo", `{"deltas": 40, "delayMillis": 10}`, nil)
-	s.addConversation("alone", "echo")
+	s := harness.Start(t)
+	s.AddModel("echo", `{"deltas": 40, "delayMillis": 10}`, nil)
+	s.AddConversation("alone", "echo")
 	ctx := context.Background()
-	turn, err := s.client.TightbeamV1().Turns(namespace).Create(ctx, &tightbeamv1.Turn{
-		ObjectMeta: metav1.ObjectMeta{Name: "alone"},
-		Spec: tightbeamv1.TurnSpec{Conversation: "alone", Messages: []tightbeamv1.Message{{
-			Role: tightbeamv1.RoleUser, Content: []tightbeamv1.ContentBlock{{Text: ptr.To("hello")}},
-		}}},
-	}, metav1.CreateOptions{})
+	turn, err := s.Client.TightbeamV1().Turns(namespace).Create(ctx, harness.NewTurn("alone", "alone", "hello"), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
 		reading, cancel := context.WithTimeout(ctx, 15*time.Millisecond)
-		if body, err := s.client.TightbeamV1().RESTClient().Get().Namespace(namespace).Resource("turns").Name(turn.Name).
+		if body, err := s.Client.TightbeamV1().RESTClient().Get().Namespace(namespace).Resource("turns").Name(turn.Name).
 			SubResource("stream").Stream(reading); err == nil {
 			_, _ = io.Copy(io.Discard, body) // until the time is up
 			body.Close()
 		}
 		cancel()
 	}
-	body, err := s.get("turns/alone/log?follow=true")
+	body, err := s.Get("turns/alone/log?follow=true")
 	if err != nil {
 		t.Fatal(err)
 	}
-	turn, err = s.client.TightbeamV1().Turns(namespace).Get(ctx, turn.Name, metav1.GetOptions{})
+	turn, err = s.Client.TightbeamV1().Turns(namespace).Get(ctx, turn.Name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

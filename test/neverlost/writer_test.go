@@ -22,10 +22,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
+	"safebeam.dev/safebeam/test/harness"
 )
 
 // writerCommand is this program in the part of the client.
@@ -49,7 +49,7 @@ type line struct {
 }
 
 // startWriter runs the client until stop, which returns what it wrote down.
-func startWriter(t *testing.T, s *server, conversations int) (stop func() []line) {
+func startWriter(t *testing.T, s *harness.Server, conversations int) (stop func() []line) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -59,7 +59,7 @@ func startWriter(t *testing.T, s *server, conversations int) (stop func() []line
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(self, writerCommand, s.kubeconfig, strconv.Itoa(conversations))
+	command := exec.Command(self, writerCommand, s.Kubeconfig, strconv.Itoa(conversations))
 	command.Stdout, command.Stderr = record, os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {
@@ -166,12 +166,7 @@ func (w *writer) converse(ctx context.Context, conversation string) {
 
 // create insists until the turn is acknowledged. False: ctx ended before.
 func (w *writer) create(ctx context.Context, name, conversation string) bool {
-	turn := &tightbeamv1.Turn{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: tightbeamv1.TurnSpec{Conversation: conversation, Messages: []tightbeamv1.Message{{
-			Role: tightbeamv1.RoleUser, Content: []tightbeamv1.ContentBlock{{Text: ptr.To("question of " + name)}},
-		}}},
-	}
+	turn := harness.NewTurn(name, conversation, "question of "+name)
 	for {
 		attempt, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		_, err := w.client.TightbeamV1().Turns(namespace).Create(attempt, turn, metav1.CreateOptions{})
