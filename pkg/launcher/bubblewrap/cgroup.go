@@ -4,6 +4,8 @@
 package bubblewrap
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -32,6 +34,11 @@ type cgroup struct {
 
 // makeCgroup makes what it can.
 func makeCgroup(name string, l limits) *cgroup {
+	// Another launcher on the machine may have a sandbox of the same name, and one
+	// that was killed may have left its cgroups.
+	var unique [4]byte
+	rand.Read(unique[:])
+	name += "." + hex.EncodeToString(unique[:])
 	c := &cgroup{shown: map[string]string{}}
 	own := ownCgroups()
 	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
@@ -91,7 +98,10 @@ func (c *cgroup) makeUnified(parent, name string, l limits) {
 
 // make makes a directory with its settings, or nothing.
 func (c *cgroup) make(dir string, settings [][2]string) bool {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return false
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return false
 	}
 	for _, s := range settings {

@@ -40,7 +40,8 @@ type Options struct {
 	// Root is the directory whose /usr is the system inside; default: "/".
 	Root string
 	// UIDBase is the first of MaxSandboxes user ids for sandboxes, if the launcher
-	// runs as root. Default: 2000000000, above what distributions hand out.
+	// runs as root. Default: 2000000000, above what distributions hand out. Two
+	// launchers on one machine should not share a range.
 	UIDBase uint32
 	// MaxSandboxes bounds the sandboxes at one time. Default: 1000.
 	MaxSandboxes int

@@ -201,24 +201,18 @@ func (m *Manager) forget(p *Process) {
 // ours were running. As PID 1 that is everybody in the namespace, known or not,
 // and nobody can fork away from it.
 func (m *Manager) EndGuest(reason Reason, message string) int {
-	running := 0
-	for _, p := range m.List() {
-		select {
-		case <-p.leader:
-			continue
-		default:
+	return m.reaper.all(func(leaders []child) {
+		for _, c := range leaders {
+			c.blame(reason, message)
 		}
-		running++
-		p.blame(reason, message)
-	}
-	if os.Getpid() == 1 {
-		syscall.Kill(-1, syscall.SIGKILL)
-		return running
-	}
-	for _, p := range m.List() {
-		p.family(killFamily)
-	}
-	return running
+		if os.Getpid() == 1 {
+			syscall.Kill(-1, syscall.SIGKILL)
+			return
+		}
+		for _, c := range leaders {
+			c.kill()
+		}
+	})
 }
 
 // group is a WaitGroup of the goroutines that a manager owns.

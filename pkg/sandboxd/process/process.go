@@ -86,7 +86,10 @@ func (p *Process) Stop(reason Reason, message string, grace time.Duration) {
 	}
 }
 
-// blame records why the leader is about to be killed by somebody else's hand.
+// kill implements child.
+func (p *Process) kill() { p.family(killFamily) }
+
+// blame implements child: it records why the leader is about to be killed by somebody else's hand.
 func (p *Process) blame(reason Reason, message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

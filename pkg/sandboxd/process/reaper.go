@@ -19,6 +19,9 @@ type child interface {
 	// and its session id are its own for the last time.
 	exiting()
 	exited(status syscall.WaitStatus, usage syscall.Rusage)
+	// blame says why it is about to be killed, and kill kills it.
+	blame(reason Reason, message string)
+	kill()
 }
 
 // reaper collects every child, also orphans that were handed to PID 1.
@@ -42,6 +45,21 @@ func (r *reaper) start(c child, fork func() (int, error)) (int, error) {
 	r.children[pid] = c
 	r.mu.Unlock()
 	return pid, nil
+}
+
+// all acts on all children that are alive, and lets none be started meanwhile. It
+// returns how many there are.
+func (r *reaper) all(act func([]child)) int {
+	r.starting.Lock()
+	defer r.starting.Unlock()
+	r.mu.Lock()
+	children := make([]child, 0, len(r.children))
+	for _, c := range r.children {
+		children = append(children, c)
+	}
+	r.mu.Unlock()
+	act(children)
+	return len(children)
 }
 
 func (r *reaper) run(ctx context.Context) {
