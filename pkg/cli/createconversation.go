@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -83,7 +82,7 @@ model that answers in it.`,
 			return err
 		}
 		if creation.dryRun == dryRunClient {
-			return printObject(creation, conversation, streams)
+			return creation.show(conversation, streams)
 		}
 		client, err := target.connect()
 		if err != nil {
@@ -93,7 +92,7 @@ model that answers in it.`,
 		if err != nil {
 			return explain(err)
 		}
-		return printObject(creation, created, streams)
+		return creation.show(created, streams)
 	}
 	return command
 }
@@ -149,14 +148,6 @@ func forkFrom(text string) (*tightbeamv1.ForkFrom, error) {
 		fork.AfterIndex = &after
 	}
 	return fork, nil
-}
-
-func printObject(creation *creation, obj runtime.Object, streams genericiooptions.IOStreams) error {
-	printer, err := creation.printer()
-	if err != nil {
-		return err
-	}
-	return printer.PrintObj(obj, streams.Out)
 }
 
 // oneName takes one argument, and says which.

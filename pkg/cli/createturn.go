@@ -100,7 +100,7 @@ leaves the turn running.`,
 			return err
 		}
 		if creation.dryRun == dryRunClient {
-			return printObject(creation, turn, streams)
+			return creation.show(turn, streams)
 		}
 		client, err := target.connect()
 		if err != nil {
@@ -114,7 +114,7 @@ leaves the turn running.`,
 			creation.print.NamePrintFlags.Operation = "unchanged"
 		}
 		if !f.follow {
-			return printObject(creation, created, streams)
+			return creation.show(created, streams)
 		}
 		fmt.Fprintf(streams.ErrOut, "turn.tightbeam.dev/%s %s\n", created.Name, creation.print.NamePrintFlags.Operation)
 		err = followTurn(command.Context(), client, created, newRenderer(streams.Out, streams.ErrOut, f.showThinking))

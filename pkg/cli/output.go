@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned/scheme"
 )
@@ -38,12 +39,23 @@ func addCreation(command *cobra.Command) *creation {
 	return c
 }
 
+// validate refuses what could not be printed before anything is created.
 func (c *creation) validate() error {
+	template := "%s"
 	switch c.dryRun {
-	case dryRunNone, dryRunClient, dryRunServer:
-		return nil
+	case dryRunNone:
+	case dryRunClient:
+		template = "%s (dry run)"
+	case dryRunServer:
+		template = "%s (server dry run)"
+	default:
+		return fmt.Errorf(`invalid dry-run value (%s). Must be "none", "server", or "client"`, c.dryRun)
 	}
-	return fmt.Errorf(`invalid dry-run value (%s). Must be "none", "server", or "client"`, c.dryRun)
+	if err := c.print.Complete(template); err != nil {
+		return err
+	}
+	_, err := c.print.ToPrinter()
+	return err
 }
 
 func (c *creation) options() metav1.CreateOptions {
@@ -54,19 +66,13 @@ func (c *creation) options() metav1.CreateOptions {
 	return options
 }
 
-// printer of the object that was, or would be, created.
-func (c *creation) printer() (printers.ResourcePrinter, error) {
-	switch c.dryRun {
-	case dryRunClient:
-		if err := c.print.Complete("%s (dry run)"); err != nil {
-			return nil, err
-		}
-	case dryRunServer:
-		if err := c.print.Complete("%s (server dry run)"); err != nil {
-			return nil, err
-		}
+// show prints the object that was, or would be, created.
+func (c *creation) show(obj runtime.Object, streams genericiooptions.IOStreams) error {
+	printer, err := c.print.ToPrinter()
+	if err != nil {
+		return err
 	}
-	return c.print.ToPrinter()
+	return printer.PrintObj(obj, streams.Out)
 }
 
 // chosen reports whether the user asked for a form of output.

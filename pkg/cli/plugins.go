@@ -4,6 +4,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
@@ -11,15 +13,15 @@ import (
 // Plugins are the programs that kubectl looks for on PATH, by their names, and
 // the ones that it asks for completions of their arguments.
 func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Command {
-	commands := map[string]func() *cobra.Command{
-		"create-turn":         func() *cobra.Command { return newCreateTurn("kubectl create turn", streams) },
-		"create-conversation": func() *cobra.Command { return newCreateConversation("kubectl create conversation", streams) },
-		"chat":                func() *cobra.Command { return newChat("kubectl chat", streams) },
-	}
 	plugins := map[string]func() *cobra.Command{}
-	for name, command := range commands {
-		plugins["kubectl-"+name] = func() *cobra.Command { return standsAlone(command()) }
-		plugins["kubectl_complete-"+name] = func() *cobra.Command { return completionOf(standsAlone(command())) }
+	for words, command := range map[string]func(path string, streams genericiooptions.IOStreams) *cobra.Command{
+		"create turn":         newCreateTurn,
+		"create conversation": newCreateConversation,
+		"chat":                newChat,
+	} {
+		file, path := strings.ReplaceAll(words, " ", "-"), "kubectl "+words
+		plugins["kubectl-"+file] = func() *cobra.Command { return standsAlone(path, command(path, streams), streams) }
+		plugins["kubectl_complete-"+file] = func() *cobra.Command { return completionOf(standsAlone(path, command(path, streams), streams)) }
 	}
 	return plugins
 }
@@ -36,9 +38,12 @@ func Commands(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{create, newChat("safebeam chat", streams)}
 }
 
-// standsAlone makes a root command of a command: kubectl reports exit codes,
-// the errors are ours to print, once.
-func standsAlone(command *cobra.Command) *cobra.Command {
+// standsAlone makes a root command of a command, known to its user as path.
+// The caller prints its error, once.
+func standsAlone(path string, command *cobra.Command, streams genericiooptions.IOStreams) *cobra.Command {
+	command.SetOut(streams.Out)
+	command.SetErr(streams.ErrOut)
+	command.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: path}
 	command.SilenceUsage = true
 	command.SilenceErrors = true
 	// kubectl's own completion asks us; ours would be of a program that
