@@ -76,13 +76,13 @@ func chunks(ev provider.Event) []*tightbeampb.TurnResultChunk {
 	switch {
 	case ev.Start != nil:
 		i := int32(ev.Start.Index)
-		out := []*tightbeampb.TurnResultChunk{{BlockIndex: i,
-			Chunk: &tightbeampb.TurnResultChunk_BlockStart{BlockStart: &tightbeampb.BlockStart{Kind: string(ev.Start.Kind)}}}}
 		if ev.Start.Kind == provider.KindToolUse {
-			out = append(out, &tightbeampb.TurnResultChunk{BlockIndex: i,
-				Chunk: &tightbeampb.TurnResultChunk_ToolUseStart{ToolUseStart: &tightbeampb.ToolUseStart{Id: ev.Start.ToolID, Name: ev.Start.ToolName}}})
+			// ToolUseStart is the beginning of its block: one event, one chunk.
+			return []*tightbeampb.TurnResultChunk{{BlockIndex: i,
+				Chunk: &tightbeampb.TurnResultChunk_ToolUseStart{ToolUseStart: &tightbeampb.ToolUseStart{Id: ev.Start.ToolID, Name: ev.Start.ToolName}}}}
 		}
-		return out
+		return []*tightbeampb.TurnResultChunk{{BlockIndex: i,
+			Chunk: &tightbeampb.TurnResultChunk_BlockStart{BlockStart: &tightbeampb.BlockStart{Kind: string(ev.Start.Kind)}}}}
 	case ev.Delta != nil:
 		return []*tightbeampb.TurnResultChunk{delta(ev.Delta)}
 	case ev.Stop != nil:

@@ -101,7 +101,7 @@ func TestTurnIsAnsweredInBlocks(t *testing.T) {
 	want := []string{
 		"start thinking", "thinking let ", "thinking me ", "thinking see", "stop",
 		"start text", "text good ", "text day ", "text to ", "text you", "stop",
-		"start tool_use", "tool look", `input {"at":"it"}`, "stop",
+		"tool look", `input {"at":"it"}`, "stop",
 		"usage", "complete tool_use",
 	}
 	if strings.Join(steps, "|") != strings.Join(want, "|") {

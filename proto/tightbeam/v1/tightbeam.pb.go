@@ -1417,10 +1417,11 @@ func (x *ThinkingDelta) GetText() string {
 }
 
 // BlockStart and BlockStop bound the blocks of an answer; deltas belong to the
-// block of their index. A job of the seed sends neither.
+// block of their index. A block of a tool call begins with ToolUseStart
+// instead. A job of the seed sends neither.
 type BlockStart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // text, thinking, tool_use
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // text, thinking
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
