@@ -97,6 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	owned.Go(func() { manager.Run(ctx) })
 	owned.Go(func() { watch.Run(ctx) })
 	owned.Go(func() { filesService.Run(ctx) })
+	owned.Go(func() { trim(ctx, manager.Activity) })
 	err = serve(ctx, &o, instance, server)
 	cancel()
 	server.Stop()
