@@ -12,9 +12,12 @@ TESTFLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 K8S_VERSION := $(shell sed -n 's/^\tk8s.io\/apiserver v0\./v1./p' go.mod)
-PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat kubectl-sandbox
+# kubectl finds these on PATH; the others answer its shell completion.
+PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat
+LINKS := $(PLUGINS) $(PLUGINS:kubectl-%=kubectl_complete-%)
 
-export CGO_ENABLED ?= 0
+# Nothing of ours needs cgo but the race detector.
+export CGO_ENABLED ?= $(if $(findstring -race,$(TESTFLAGS)),1,0)
 
 ##@ Use it
 
@@ -31,8 +34,8 @@ stop: ## End the server that `make run` left in the background
 .PHONY: build
 build: ## All programs, and kubectl's plugins, into bin/
 	hack/ensure-go.sh
-	go build -trimpath -ldflags '-X k8s.io/component-base/version.gitVersion=$(K8S_VERSION)+safebeam.$(VERSION)' -o bin/ ./cmd/...
-	@for plugin in $(PLUGINS); do ln -sfn safebeam "bin/$$plugin"; done
+	go build -ldflags '-X k8s.io/component-base/version.gitVersion=$(K8S_VERSION)+safebeam.$(VERSION)' -o bin/ ./cmd/...
+	@for plugin in $(LINKS); do ln -sfn safebeam "bin/$$plugin"; done
 
 bin/kubectl: hack/tools/kubectl/go.mod hack/tools/kubectl/main.go
 	hack/ensure-go.sh
@@ -52,9 +55,31 @@ clean: ## Remove what was built; data under _output/standalone stays
 
 ##@ Test it
 
+# What takes the real programs and minutes has targets of its own.
+SLOW := ./test/e2e ./test/neverlost
+
 .PHONY: test
 test: ## Unit and integration tests; PKG=./apis/... TESTFLAGS=-race
-	go test $(TESTFLAGS) $(PKG)
+	hack/ensure-go.sh
+	go test -timeout 30m $(TESTFLAGS) $$(go list $(PKG) | grep -vE '/test/(e2e|neverlost)$$')
+
+.PHONY: e2e
+e2e: kubectl ## The real programs, used as their users do, and killed a few times
+	go test -timeout 30m $(TESTFLAGS) $(SLOW)
+
+.PHONY: torture
+torture: ## Kill the programs under load, ROUNDS=200 times
+	NEVERLOST_ROUNDS=$(ROUNDS) go test -timeout 6h -v -run Kill $(TESTFLAGS) ./test/neverlost
+
+ROUNDS ?= 200
+
+.PHONY: bench
+bench: build ## Latency, throughput and memory of a standalone server; BENCHFLAGS=-short
+	go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: bench-sandboxes
+bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
+	go run ./test/sandboxbench $(BENCHFLAGS)
 
 .PHONY: verify
 verify: ## Generated code, format, vet, staticcheck, licences, layers, vulnerabilities
@@ -62,4 +87,4 @@ verify: ## Generated code, format, vet, staticcheck, licences, layers, vulnerabi
 
 .PHONY: help
 help: ## This text
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -11,20 +11,32 @@
 #   ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY   ask that provider
 #   SAFEBEAM_MODEL=…     the provider's model id, if not the usual one
 #   RUN_DETACH=1         leave the server in the background in any case
-#   SAFEBEAM_STATE=DIR   keep the data there instead of in _output/standalone
+#   SAFEBEAM_DATA=DIR    keep the data there instead of in _output/standalone
+#   SAFEBEAM_FLAGS=…     more flags for the server, such as --secure-port=7443
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-state=${SAFEBEAM_STATE:-$PWD/_output/standalone}
-secrets=$state/secrets
-pidfile=$state/pid
-log=$state/log
-export KUBECONFIG=$state/kubeconfig
+data=${SAFEBEAM_DATA:-$PWD/_output/standalone}
+secrets=$data/secrets
+pidfile=$data.pid
+log=$data.log
+export KUBECONFIG=$data/kubeconfig
 export PATH=$PWD/bin:$PATH
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+# show prints a command as one would type it, and runs it.
+show() {
+  local arg line=
+  for arg; do
+    case $arg in
+      *[[:space:]]*) line+=" \"$arg\"" ;;
+      *) line+=" $arg" ;;
+    esac
+  done
+  printf '\033[2m$%s\033[0m\n' "$line"
+  "$@"
+}
 
 # The process id is believed only if it is a standalone server's.
 running() {
@@ -48,10 +60,11 @@ stop() {
 
 start() {
   umask 077
-  mkdir -p "$state" "$secrets"
-  chmod 700 "$state" "$secrets"
-  # In a session of its own, a Ctrl-C on the terminal is not the server's.
-  setsid bin/safebeam standalone --data-dir "$state/data" --secrets-dir "$secrets" --kubeconfig "$KUBECONFIG" \
+  mkdir -p "$secrets"
+  chmod 700 "$data" "$secrets"
+  # In a session of its own: a Ctrl-C on the terminal is ours to pass on.
+  # shellcheck disable=SC2086 # flags are words
+  setsid bin/safebeam standalone --data-dir "$data" --secrets-dir "$secrets" ${SAFEBEAM_FLAGS:-} \
     </dev/null >>"$log" 2>&1 &
   echo $! >"$pidfile"
   for _ in $(seq 300); do
@@ -110,6 +123,10 @@ fi
 make --no-print-directory build
 command -v kubectl >/dev/null || make --no-print-directory kubectl
 
+choose_model
+# No process of ours but the job that mounts it may have a key.
+unset ANTHROPIC_API_KEY OPENAI_API_KEY GEMINI_API_KEY
+
 started=
 if running; then
   say "A server runs already (process $(cat "$pidfile"))."
@@ -121,7 +138,6 @@ fi
 # Whatever goes wrong from here on, a server of ours does not stay behind.
 trap '[ -z "$started" ] || stop' EXIT
 
-choose_model
 # The name is the turn's idempotency key: each run asks anew.
 turn=hello-$(date +%m%d-%H%M%S)
 
@@ -130,6 +146,9 @@ show kubectl apply -f - <<<"$manifest"
 kubectl get conversation first-steps >/dev/null 2>&1 || show kubectl create conversation first-steps --model "$model"
 show kubectl create turn first-steps --name "$turn" --model "$model" --follow \
   --message "Hello! In one sentence: why should an API key never be in the hands of an agent?"
+
+# The conversation's sums follow its turns within moments.
+kubectl wait conversation/first-steps --for=jsonpath='{.status.lastTurnTime}' --timeout=10s >/dev/null || true
 
 say "What the server has now:"
 show kubectl get tightbeammodels,conversations,turns

@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export CGO_ENABLED=0
 module=$(go list -m)
 out=pkg/generated
 header=$PWD/hack/boilerplate.go.txt
