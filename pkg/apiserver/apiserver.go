@@ -84,6 +84,11 @@ func NewGenericConfig() *genericapiserver.RecommendedConfig {
 	config.JSONPatchMaxCopyBytes = MaxRequestBodyBytes
 	config.LongRunningFunc = isLongRunning
 	config.ShutdownWatchTerminationGracePeriod = watchDrain
+	// On shutdown new requests are told to come back, and the listener closes
+	// when those in flight are done. The other way round, a connection that is
+	// accepted while the listener closes would hold the end up for a minute:
+	// nobody tells its HTTP/2 side to go.
+	config.ShutdownSendRetryAfter = true
 	// A flood is refused with 429. Long-running requests do not count.
 	config.MaxRequestsInFlight = 2000
 	config.MaxMutatingRequestsInFlight = 1000

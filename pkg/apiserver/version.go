@@ -30,6 +30,7 @@ func (v effectiveVersion) Info() *apimachineryversion.Info {
 	if info == nil || !ok || strings.HasPrefix(info.GitVersion, "v1.") {
 		return info // the build says it all
 	}
+	info.GitVersion = "v" + v.BinaryVersion().WithPatch(0).String() // if the build does not say it
 	for _, dependency := range build.Deps {
 		// k8s.io/apiserver v0.37.2 is the server library of Kubernetes v1.37.2.
 		if patch, found := strings.CutPrefix(dependency.Version, "v0."); found && dependency.Path == "k8s.io/apiserver" {
