@@ -63,7 +63,11 @@ func (s shell) command(ctx context.Context, input string, args ...string) *exec.
 func (s shell) try(input string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	begin := time.Now()
 	output, err := s.command(ctx, input, args...).CombinedOutput()
+	if took := time.Since(begin); took > 3*time.Second {
+		s.t.Logf("kubectl %s took %s", strings.Join(args, " "), took.Round(time.Millisecond))
+	}
 	return string(output), err
 }
 
@@ -108,7 +112,7 @@ spec: {provider: echo, model: echo, description: repeats}
 apiVersion: tightbeam.dev/v1
 kind: TightbeamModel
 metadata: {name: slow}
-spec: {provider: echo, model: echo, parameters: {deltas: 200, delayMillis: 25}}
+spec: {provider: echo, model: echo, parameters: {deltas: 4000, delayMillis: 25}}
 ---
 apiVersion: tightbeam.dev/v1
 kind: Conversation
@@ -145,7 +149,6 @@ func TestKubectlWorksAgainstStandalone(t *testing.T) {
 	}
 	k.refuse("", words("get turns --field-selector spec.nothing=x"), "spec.nothing")
 	k.run("", words("get conv -l team=a -o name"), "conversation.tightbeam.dev/hello")
-	k.run("", words("auth can-i create turns"), "yes")
 	k.run("", words("get --raw /readyz"), "ok")
 	k.run("", words("get --raw /metrics"), "safebeam_store_log_sync_duration_seconds_count")
 
@@ -244,7 +247,7 @@ func TestBadInputIsAnsweredWithTheFieldAndTheWayOut(t *testing.T) {
 		"result without a call":   {turn("f", `{conversation: hello, messages: [{role: tool, toolCallID: nope, content: [{text: x}]}]}`), []string{"spec.messages[0].toolCallID", "nope"}},
 		"image of another type":   {turn("g", `{conversation: hello, messages: [{role: user, content: [{image: {mediaType: image/tiff, data: aGVsbG8=}}]}]}`), []string{"mediaType", "image/png"}},
 		"image that lies":         {turn("h", `{conversation: hello, messages: [{role: user, content: [{image: {mediaType: image/png, data: aGVsbG8=}}]}]}`), []string{"data", "image/png"}},
-		"two things in a block":   {turn("i", `{conversation: hello, messages: [{role: user, content: [{text: x, thinking: y}]}]}`), []string{"content[0]"}},
+		"two things in a block":   {turn("i", `{conversation: hello, messages: [{role: user, content: [{text: x, thinking: hm}]}]}`), []string{"content[0]"}},
 		"negative deadline":       {turn("j", `{conversation: hello, deadlineSeconds: -1, messages: [{role: user, content: [{text: x}]}]}`), []string{"spec.deadlineSeconds"}},
 		"unknown provider":        {"apiVersion: tightbeam.dev/v1\nkind: TightbeamModel\nmetadata: {name: m}\nspec: {provider: acme, model: m, secretName: s}\n", []string{"spec.provider", "anthropic"}},
 		"no secret":               {"apiVersion: tightbeam.dev/v1\nkind: TightbeamModel\nmetadata: {name: m}\nspec: {provider: openai, model: m}\n", []string{"spec.secretName"}},
