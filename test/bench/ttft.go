@@ -76,6 +76,7 @@ func ttft(ctx context.Context, s *servers, short bool) error {
 // ttftClients measures the same from several clients at once, each in its own
 // conversation.
 func (s *servers) ttftClients(ctx context.Context, clients, each int, base time.Duration) error {
+	const think = 500 * time.Millisecond
 	var mu sync.Mutex
 	var all samples
 	var group sync.WaitGroup
@@ -86,6 +87,7 @@ func (s *servers) ttftClients(ctx context.Context, clients, each int, base time.
 			return err
 		}
 		group.Go(func() {
+			time.Sleep(time.Duration(client) * think / time.Duration(clients))
 			for i := range each {
 				d, err := s.apiTTFT(ctx, fmt.Sprintf("%s-%d", conversation, i), conversation)
 				mu.Lock()
@@ -95,13 +97,13 @@ func (s *servers) ttftClients(ctx context.Context, clients, each int, base time.
 				if err != nil {
 					return
 				}
-				// A user reads before asking again: 50 clients at 10/s.
-				time.Sleep(100 * time.Millisecond)
+				// A user reads before asking again.
+				time.Sleep(think)
 			}
 		})
 	}
 	group.Wait()
-	fmt.Printf("API, %d clients, one turn each 100 ms: %s\n", clients, all)
+	fmt.Printf("API, %d clients, each asking again after %s: %s\n", clients, think, all)
 	figure(fmt.Sprintf("ttft_added_%d_clients_p50_ms", clients), milliseconds(all.at(.5)-base), "ms")
 	figure(fmt.Sprintf("ttft_added_%d_clients_p99_ms", clients), milliseconds(all.at(.99)-base), "ms")
 	return failed
