@@ -21,36 +21,40 @@ import (
 )
 
 func main() {
-	// The first signal ends it in order, the second at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, filepath.Base(os.Args[0]), os.Args[1:]))
+	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	os.Exit(run(context.Background(), streams, filepath.Base(os.Args[0]), os.Args[1:]))
 }
 
-func run(ctx context.Context, name string, args []string) int {
-	command := root()
-	if plugin, ok := plugins[name]; ok {
+// run runs the plugin of that name, or safebeam itself.
+func run(ctx context.Context, streams genericiooptions.IOStreams, name string, args []string) int {
+	command := root(streams)
+	if plugin, ok := cli.Plugins(streams)[name]; ok {
 		command = plugin()
 	}
 	command.SetArgs(args)
 	if err := command.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(command.ErrOrStderr(), "%s: %v\n", name, err)
+		fmt.Fprintf(streams.ErrOut, "error: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-var streams = genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+// orderly is ctx until a signal comes. The first one ends a command in order,
+// the second at once. Commands that keep nothing need no order: a signal ends
+// them as it does every program, or as they say themselves.
+func orderly(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
 
-// plugins are the other names that this program goes by.
-var plugins = cli.Plugins(streams)
-
-func root() *cobra.Command {
+func root(streams genericiooptions.IOStreams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "safebeam",
 		Short: "LLM agents' work as Kubernetes API objects, on one machine",
 		Long: `safebeam runs the API server, the gateway, the controllers and the jobs of
-Safebeam in one process, without Kubernetes, and looks after their store.
+Safebeam in one process, without Kubernetes, and looks after their store. Its
+other commands are those of the kubectl plugins, for who has no kubectl.
 
 Begin with:
 
@@ -58,6 +62,9 @@ Begin with:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	command.SetIn(streams.In)
+	command.SetOut(streams.Out)
+	command.SetErr(streams.ErrOut)
 	command.AddCommand(newStandalone(), newStore())
 	command.AddCommand(cli.Commands(streams)...)
 	return command

@@ -38,13 +38,15 @@ SIGTERM and Ctrl-C end it in order: running turns go on with the next start.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			setUpLogs(verbosity)
+			ctx, stop := orderly(command.Context())
+			defer stop()
 			if err := options.Complete(); err != nil {
 				return err
 			}
 			if err := options.Validate(); err != nil {
 				return err
 			}
-			err := standalone.Run(command.Context(), options, func(ready standalone.Ready) {
+			err := standalone.Run(ctx, options, func(ready standalone.Ready) {
 				out := command.ErrOrStderr()
 				fmt.Fprintf(out, "safebeam: API server %s, gateway %s, data in %s\n", ready.Server, ready.Gateway, options.DataDir())
 				fmt.Fprintf(out, "safebeam: ready; use it with\n  export KUBECONFIG=%s\n", ready.Kubeconfig)

@@ -60,7 +60,9 @@ logs, and the server's keys. It ends with a checksum, which restore verifies.`,
   kubectl get --raw /snapshot > safebeam.snapshot   # of a running server`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			report, err := snapshot(command.Context(), dir(), args[0])
+			ctx, stop := orderly(command.Context()) // half a file is removed
+			defer stop()
+			report, err := snapshot(ctx, dir(), args[0])
 			if err != nil {
 				return inUse(err)
 			}
