@@ -74,6 +74,8 @@ var _ vfs.FS = (*FS)(nil)
 
 // inode is the content of a file.
 type inode struct {
+	// name is the present one, by which faults know the file.
+	name    string
 	written []byte
 	durable []byte
 	// dirty are the pages that differ in writing.
@@ -131,6 +133,7 @@ func (fs *FS) Crash() {
 	fs.pending = nil
 	fs.names = map[string]*inode{}
 	for name, node := range fs.durable {
+		node.name = name
 		fs.names[name] = node
 	}
 }
@@ -225,7 +228,7 @@ func (fs *FS) Clone(seed uint64) *FS {
 		c.dirs[dir] = true
 	}
 	for name, node := range fs.names {
-		n := &inode{written: slices.Clone(node.written), durable: slices.Clone(node.written), dirty: map[int]bool{}}
+		n := &inode{name: name, written: slices.Clone(node.written), durable: slices.Clone(node.written), dirty: map[int]bool{}}
 		c.names[name], c.durable[name] = n, n
 	}
 	return c
@@ -264,12 +267,12 @@ func (fs *FS) OpenFile(name string, flag int, _ os.FileMode) (vfs.File, error) {
 	case node == nil && flag&os.O_CREATE == 0:
 		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 	case node == nil:
-		node = &inode{dirty: map[int]bool{}}
+		node = &inode{name: name, dirty: map[int]bool{}}
 		fs.rename(change{name: name, node: node})
 	case flag&os.O_TRUNC != 0:
 		node.written, node.dirty = nil, map[int]bool{}
 	}
-	return &file{fs: fs, node: node, name: name, epoch: fs.epoch}, nil
+	return &file{fs: fs, node: node, epoch: fs.epoch}, nil
 }
 
 func (fs *FS) rename(c change) {
@@ -288,6 +291,7 @@ func (fs *FS) Rename(oldName, newName string) error {
 	if node == nil {
 		return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: os.ErrNotExist}
 	}
+	node.name = newName
 	fs.rename(change{name: newName, node: node, old: oldName})
 	return nil
 }
@@ -357,7 +361,6 @@ func (fs *FS) used() int64 {
 type file struct {
 	fs    *FS
 	node  *inode
-	name  string
 	epoch int
 	shut  bool
 }
@@ -369,14 +372,14 @@ func (f *file) check(op Op) (error, int) {
 	if f.shut {
 		return os.ErrClosed, 0
 	}
-	return f.fs.check(op, f.name)
+	return f.fs.check(op, f.node.name)
 }
 
 func (f *file) ReadAt(b []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if err, _ := f.check(OpRead); err != nil {
-		return 0, &os.PathError{Op: "read", Path: f.name, Err: err}
+		return 0, &os.PathError{Op: "read", Path: f.node.name, Err: err}
 	}
 	if off >= int64(len(f.node.written)) {
 		return 0, io.EOF
@@ -403,7 +406,7 @@ func (f *file) WriteAt(b []byte, off int64) (int, error) {
 	}
 	f.node.write(b[:n], int(off))
 	if err != nil {
-		return n, &os.PathError{Op: "write", Path: f.name, Err: err}
+		return n, &os.PathError{Op: "write", Path: f.node.name, Err: err}
 	}
 	return n, nil
 }
@@ -433,7 +436,7 @@ func (f *file) Sync() error {
 			f.fs.loseUnsynced(f.node)
 			f.node.written = written
 		}
-		return &os.PathError{Op: "fdatasync", Path: f.name, Err: err}
+		return &os.PathError{Op: "fdatasync", Path: f.node.name, Err: err}
 	}
 	for page := range f.node.dirty {
 		f.node.keep(page*pageSize, (page+1)*pageSize)
@@ -449,7 +452,7 @@ func (f *file) Truncate(size int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if err, _ := f.check(OpWrite); err != nil {
-		return &os.PathError{Op: "truncate", Path: f.name, Err: err}
+		return &os.PathError{Op: "truncate", Path: f.node.name, Err: err}
 	}
 	if size < int64(len(f.node.written)) {
 		f.node.written = f.node.written[:size]

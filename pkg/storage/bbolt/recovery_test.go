@@ -1,0 +1,292 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bbolt
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/storage/bbolt/vfs/faultfs"
+)
+
+// crashed is a store that was left without a checkpoint: its log on a disk of
+// faultfs, its checkpoint file as it was when it was new.
+type crashed struct {
+	dir     string
+	fs      *faultfs.FS
+	opts    Options
+	segment string
+	// ends are the offsets at which the commits end: ends[i] is where revision
+	// i+1 is complete.
+	ends []int
+}
+
+func newCrashed(t *testing.T, n int) crashed {
+	t.Helper()
+	c := crashed{dir: t.TempDir(), fs: faultfs.New(1)}
+	c.opts = Options{Dir: c.dir, FS: c.fs, SegmentBytes: minSegmentBytes, noSync: true}
+	db, err := Open(c.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ends = append(c.ends, int(db.offset))
+	for i := range n {
+		if i%3 == 2 {
+			// A journal record has no revision: it rides before the put.
+			j := db.Journal().Stage(context.Background(), journal.Record{Owner: "o", Number: int64(i), Data: []byte("entry")})
+			if err := j.Wait(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustPut(t, db, fmt.Sprintf("/k/%d", i%4), strings.Repeat("v", i*7), keyRevision(t, db, fmt.Sprintf("/k/%d", i%4)))
+		c.ends = append(c.ends, int(db.offset))
+	}
+	c.segment = db.segment.path
+	db.abandon()
+	return c
+}
+
+func keyRevision(t testing.TB, db *DB, key string) int64 {
+	t.Helper()
+	e, _, err := db.getCurrent(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e == nil {
+		return 0
+	}
+	return e.mod
+}
+
+// open opens a copy of the store with its log changed by edit.
+func (c crashed) open(t *testing.T, edit func(fs *faultfs.FS)) (*DB, error) {
+	t.Helper()
+	fs := c.fs.Clone(1)
+	edit(fs)
+	opts := c.opts
+	opts.FS = fs
+	return Open(opts)
+}
+
+// complete returns how many commits end at or before off.
+func (c crashed) complete(off int) int {
+	n := 0
+	for n+1 < len(c.ends) && c.ends[n+1] <= off {
+		n++
+	}
+	return n
+}
+
+// TestATornTailIsForgivenAtEveryByte cuts the log off at every byte of its last
+// commits: what was complete before is there, the rest is not, and the store
+// takes writes again.
+func TestATornTailIsForgivenAtEveryByte(t *testing.T) {
+	t.Parallel()
+	const commits = 12
+	c := newCrashed(t, commits)
+	end := c.ends[commits]
+	for cut := c.ends[commits-4]; cut < end; cut++ {
+		db, err := c.open(t, func(fs *faultfs.FS) { fs.Overwrite(c.segment, cut, make([]byte, end-cut)) })
+		if err != nil {
+			t.Fatalf("cut at %d of %d: %v", cut, end, err)
+		}
+		// A cut in the zeros that pad the last record takes nothing away.
+		want := int64(c.complete(cut) + 1)
+		if got := db.Revision(); got != want && !(got == want+1 && c.ends[want]-cut < recordAlign) {
+			t.Errorf("cut at %d: revision %d, want %d", cut, got, want)
+		}
+		if cut%37 == 0 {
+			mustPut(t, db, "/new", "x", 0)
+		}
+		db.abandon()
+	}
+}
+
+// TestATornRecordIsForgivenAtEveryByte flips each byte of the last record.
+func TestATornRecordIsForgivenAtEveryByte(t *testing.T) {
+	t.Parallel()
+	const commits = 5
+	c := newCrashed(t, commits)
+	log := c.fs.Bytes(c.segment)
+	for at := c.ends[commits-1]; at < c.ends[commits]; at++ {
+		db, err := c.open(t, func(fs *faultfs.FS) { fs.Overwrite(c.segment, at, []byte{log[at] ^ 0x55}) })
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		if got := db.Revision(); got != commits && got != commits+1 {
+			t.Errorf("byte %d: revision %d", at, got)
+		}
+		if got := db.Revision(); got == commits+1 && mustGet(t, db, "/k/0") != strings.Repeat("v", 4*7) {
+			t.Errorf("byte %d: a damaged value was taken for whole", at)
+		}
+		db.abandon()
+	}
+}
+
+// TestADamagedMiddleIsRefusedAtEveryByte flips each byte of a commit that others
+// came after: none of it may be taken for a torn tail.
+func TestADamagedMiddleIsRefusedAtEveryByte(t *testing.T) {
+	t.Parallel()
+	const commits = 6
+	c := newCrashed(t, commits)
+	log := c.fs.Bytes(c.segment)
+	refused := 0
+	for at := c.ends[1]; at < c.ends[2]; at++ {
+		db, err := c.open(t, func(fs *faultfs.FS) { fs.Overwrite(c.segment, at, []byte{log[at] ^ 0x55}) })
+		if err == nil {
+			// Only the padding is not covered by a checksum.
+			if c.ends[2]-at >= recordAlign || db.Revision() != commits+1 {
+				t.Errorf("byte %d: opened at revision %d", at, db.Revision())
+			}
+			db.abandon()
+			continue
+		}
+		refused++
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(c.segment)) || !strings.Contains(err.Error(), "safebeam store restore") {
+			t.Errorf("byte %d: the refusal does not name the file and the remedy: %v", at, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+func TestALostEndOfTheLogIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fs := faultfs.New(1)
+	opts := Options{Dir: dir, FS: fs, SegmentBytes: minSegmentBytes, noSync: true}
+	db, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, db, "/a", "1", 0)
+	segment := db.segment.path
+	before := fs.Bytes(segment)
+	mustPut(t, db, "/b", "1", 0)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fs.Overwrite(segment, 0, before)
+	if db, err := Open(opts); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "the end of the log is missing") {
+		t.Fatalf("opened %v: %v", db, err)
+	}
+}
+
+func TestAMissingSegmentIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	opts := Options{Dir: dir, SegmentBytes: minSegmentBytes}
+	db, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		mustPut(t, db, fmt.Sprintf("/k/%d", i), strings.Repeat("v", 1500), 0)
+	}
+	db.abandon()
+	names, _ := filepath.Glob(filepath.Join(dir, logDirName, "*"+segmentSuffix))
+	if len(names) < 4 {
+		t.Fatalf("only %d segments", len(names))
+	}
+	for _, name := range names[:3] {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(opts); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "missing") {
+			t.Errorf("without %s: %v", filepath.Base(name), err)
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db = openTest(t, opts)
+	if db.Revision() != 201 {
+		t.Errorf("revision %d", db.Revision())
+	}
+}
+
+func TestAMissingCheckpointFileIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newCrashed(t, 2)
+	if err := os.Remove(filepath.Join(c.dir, checkpointName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.open(t, func(*faultfs.FS) {}); !errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
+	}
+}
+
+func TestANewerFormatIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	file, err := bolt.Open(filepath.Join(dir, checkpointName), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = file.Update(func(tx *bolt.Tx) error {
+		b := append([]byte{}, tx.Bucket(bucketMeta).Get(keyState)...)
+		binary.LittleEndian.PutUint32(b, formatVersion+1)
+		return tx.Bucket(bucketMeta).Put(keyState, b)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	if _, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "newer program") {
+		t.Fatal(err)
+	}
+}
+
+func TestASecondOpenerIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openTest(t, Options{Dir: dir})
+	_, err := Open(Options{Dir: dir})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
+		t.Fatal(err)
+	}
+	if _, err := Check(context.Background(), dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("check of an open store: %v", err)
+	}
+	mustPut(t, db, "/a", "1", 0)
+}
+
+func TestFilesAreForTheOwnerOnly(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	db := openTest(t, Options{Dir: dir})
+	mustPut(t, db, "/a", "1", 0)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
