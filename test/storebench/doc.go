@@ -1,0 +1,24 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Storebench measures the store against what else one could use, through
+// storage.Interface and in one run on one disk: our engine, Kubernetes' etcd3
+// store on a local etcd, and the same on kine with SQLite that syncs every
+// commit.
+//
+// How it keeps the comparison fair:
+//   - All contenders are open at the same time, and the rounds of one scenario
+//     are interleaved: each contender once a round, in rotating order. A ratio
+//     is that of two runs in the same round; what is printed is the median of
+//     the rounds, with the extremes.
+//   - Everybody answers after the fsync. A tmpfs, where that would cost
+//     nothing, is refused.
+//   - The contenders are other processes on loopback without TLS, as they are
+//     meant to be run; ours is in this one, as it is meant to be. CPU is
+//     therefore counted for client and server together.
+//   - fsyncs are counted by strace, for ours by the engine as well.
+//   - With -delay every fsync and fdatasync of every contender takes that much
+//     longer, by strace.
+//
+// Besides what people read it prints lines of the form "figure NAME VALUE UNIT".
+package main
