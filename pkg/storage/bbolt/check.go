@@ -154,6 +154,11 @@ func (r *CheckReport) checkLog(ctx context.Context, file *checkpointFile, id sto
 	if err := l.load(file); err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(r.Dir, logDirName)); errors.Is(err, os.ErrNotExist) && l.state.lsn == 0 {
+		// Restored, and not opened since: it has no log yet.
+		r.CompactRevision = l.compact
+		return nil
+	}
 	apply := func(h recordHeader, payload []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
