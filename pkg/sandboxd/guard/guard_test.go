@@ -1,0 +1,131 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestTheLineIsAtNinetyPercentOfEitherLimit(t *testing.T) {
+	for _, c := range []struct {
+		usage Usage
+		want  Reason
+	}{
+		{Usage{}, 0},
+		{Usage{Memory: 1 << 40, Pids: 1 << 20}, 0}, // no limit
+		{Usage{Memory: 899, MemoryLimit: 1000}, 0},
+		{Usage{Memory: 900, MemoryLimit: 1000}, Memory},
+		{Usage{Memory: 2000, MemoryLimit: 1000}, Memory},
+		{Usage{Pids: 114, PidsLimit: 128}, 0},
+		{Usage{Pids: 115, PidsLimit: 128}, Pids},
+		{Usage{Memory: 1, MemoryLimit: 1000, Pids: 128, PidsLimit: 128}, Pids},
+		{Usage{Memory: 1 << 62, MemoryLimit: 1<<62 + 1<<61}, 0}, // no overflow
+	} {
+		if got, _ := verdict(c.usage); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.usage, got, c.want)
+		}
+	}
+}
+
+func TestALookIsDueBeforeMemoryCanReachTheLine(t *testing.T) {
+	for _, limit := range []uint64{64 << 20, 512 << 20, 64 << 30} {
+		for percent := uint64(0); percent < 90; percent += 5 {
+			u := Usage{Memory: limit / 100 * percent, MemoryLimit: limit}
+			grown := u.Memory + uint64(pause(u).Seconds()*fillRate)
+			if over(grown, limit+limit/50) && pause(u) > shortest {
+				t.Errorf("at %d %% of %d the next look is after %s", percent, limit, pause(u))
+			}
+		}
+	}
+}
+
+func TestTheLowerOfTwoLimitsCounts(t *testing.T) {
+	for _, c := range [][3]uint64{{0, 0, 0}, {5, 0, 5}, {0, 5, 5}, {3, 5, 3}, {5, 3, 3}} {
+		if got := lower(c[0], c[1]); got != c[2] {
+			t.Errorf("lower(%d, %d) = %d", c[0], c[1], got)
+		}
+	}
+}
+
+func cgroupDir(t *testing.T, files map[string]string) string {
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestBothVersionsOfCgroupsAreRead(t *testing.T) {
+	const stat1 = "cache 5\ntotal_inactive_file 100\ntotal_shmem 50\n"
+	const stat2 = "anon 5\ninactive_file 100\nshmem 50\n"
+	for name, c := range map[string]struct {
+		files      map[string]string
+		apart      bool
+		used, most uint64
+		pids, all  uint64
+		limited    bool
+	}{
+		"version 2":              {map[string]string{"memory.current": "1000\n", "memory.max": "5000\n", "memory.stat": stat2, "pids.current": "7\n", "pids.max": "9\n"}, false, 900, 5000, 7, 9, true},
+		"version 2, tmpfs apart": {map[string]string{"memory.current": "1000\n", "memory.max": "5000\n", "memory.stat": stat2, "pids.current": "7\n", "pids.max": "9\n"}, true, 850, 5000, 7, 9, true},
+		"version 1":              {map[string]string{"memory/memory.usage_in_bytes": "1000\n", "memory/memory.limit_in_bytes": "5000\n", "memory/memory.stat": stat1, "pids/pids.current": "7\n", "pids/pids.max": "9\n"}, false, 900, 5000, 7, 9, true},
+		"version 1, tmpfs apart": {map[string]string{"memory/memory.usage_in_bytes": "1000\n", "memory/memory.limit_in_bytes": "5000\n", "memory/memory.stat": stat1, "pids/pids.current": "7\n", "pids/pids.max": "9\n"}, true, 850, 5000, 7, 9, true},
+		"version 1, flat":        {map[string]string{"memory.usage_in_bytes": "1000\n", "memory.limit_in_bytes": "5000\n", "pids.current": "7\n", "pids.max": "9\n"}, false, 1000, 5000, 7, 9, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := findSource(cgroupDir(t, c.files), c.apart)
+			used, most := s.memory()
+			pids, all := s.pids()
+			if used != c.used || most != c.most || pids != c.pids || all != c.all || s.limited() != c.limited {
+				t.Errorf("memory %d of %d, pids %d of %d, limited %v", used, most, pids, all, s.limited())
+			}
+		})
+	}
+}
+
+func TestWithoutALimitOfACgroupProcIsCounted(t *testing.T) {
+	s := findSource(cgroupDir(t, map[string]string{"memory.current": "1000\n", "memory.max": "max\n", "pids.current": "7\n", "pids.max": "max\n"}), false)
+	used, most := s.memory()
+	pids, all := s.pids()
+	if s.limited() || most != 0 || all != 0 || used < 1<<20 || pids < 2 {
+		t.Errorf("memory %d of %d, pids %d of %d", used, most, pids, all)
+	}
+}
+
+func TestTheGuestIsEndedOnceForEachTime(t *testing.T) {
+	dir := cgroupDir(t, map[string]string{"memory.current": "950\n", "memory.max": "1000\n"})
+	var kills atomic.Int32
+	ended := make(chan string, 10)
+	g := New(Options{CgroupDir: dir, EndGuest: func(r Reason, message string) int {
+		kills.Add(1)
+		// What is dead gives back its memory a little later.
+		time.AfterFunc(20*time.Millisecond, func() { os.WriteFile(filepath.Join(dir, "memory.current"), []byte("10\n"), 0o644) })
+		ended <- message
+		return 1
+	}})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { g.Run(ctx); close(done) }()
+	message := <-ended
+	for {
+		if u := g.Usage(); u.Memory == 10 && u.Kills == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
+	if kills.Load() != 1 || message != fmt.Sprintf("memory: 950 of 1000 bytes in use, the guest is ended at %d %%", linePercent) {
+		t.Errorf("%d kills, %q", kills.Load(), message)
+	}
+}
