@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	openapicommon "k8s.io/kube-openapi/pkg/common"
 
+	"safebeam.dev/safebeam/pkg/gateway/podidentity"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/generated/openapi"
 	"safebeam.dev/safebeam/pkg/registry/stream"
@@ -47,6 +48,9 @@ type ExtraConfig struct {
 	// Broker has the settings of what runs turns; what it stands on is filled
 	// in.
 	Broker turns.Options
+	// Pods are the controller's records of pods, where jobs are pods. Nil:
+	// there are none, and the API to write them is not served.
+	Pods *podidentity.Records
 	// MessageCacheBytes bounds the memory that holds message logs.
 	MessageCacheBytes int64
 }

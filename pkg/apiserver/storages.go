@@ -21,6 +21,7 @@ import (
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/channel"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/conversation"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/model"
+	"safebeam.dev/safebeam/pkg/registry/tightbeam/modelpod"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/turn"
 	"safebeam.dev/safebeam/pkg/storage"
 	"safebeam.dev/safebeam/pkg/storage/heads"
@@ -42,6 +43,7 @@ type Storages struct {
 	channelStatus      *generic.StatusREST
 	conversationStatus *generic.StatusREST
 	conversationLog    *conversation.LogREST
+	modelPods          *modelpod.REST // nil: not served
 }
 
 func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *stream.Server) (*Storages, error) {
@@ -51,6 +53,9 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	s.Models, s.modelStatus, err = model.NewREST(model.Config{Scheme: Scheme, Authorizer: authorizer, Launcher: extra.Launcher}, store)
 	if err != nil {
 		return nil, err
+	}
+	if extra.Pods != nil {
+		s.modelPods = modelpod.NewREST(s.Models, extra.Pods)
 	}
 	s.Channels, s.channelStatus, err = channel.NewREST(channel.Config{Scheme: Scheme, Authorizer: authorizer}, store)
 	if err != nil {
@@ -127,6 +132,9 @@ func (s *Storages) apiGroup() genericapiserver.APIGroupInfo {
 		"turns/log":                s.Turns.Log,
 		"turns/stream":             s.Turns.Stream,
 		"turns/cancel":             s.Turns.Cancel,
+	}
+	if s.modelPods != nil {
+		served["tightbeammodels/"+modelpod.Subresource] = s.modelPods
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(tightbeamv1.GroupName, Scheme, ParameterCodec, Codecs)
 	group.VersionedResourcesStorageMap[tightbeamv1.SchemeGroupVersion.Version] = served
