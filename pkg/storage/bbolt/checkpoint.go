@@ -207,8 +207,9 @@ func (db *DB) fold(ctx context.Context, head *snapshot, dirty *dirtySet, frozen 
 }
 
 // keysFillPercent is how full pages are split. Checkpoints write in order of
-// keys, many at a time: half-empty pages would stay half empty.
-const keysFillPercent = 0.85
+// keys, many at a time: half-empty pages would stay half empty. And three
+// objects of 1.1 KB fit into a page only above 0.9.
+const keysFillPercent = 0.95
 
 // folder collects changes in transactions of bounded size.
 type folder struct {

@@ -28,7 +28,7 @@ type Options struct {
 	// checkpoint file is always bbolt's own affair and lies in Dir.
 	FS vfs.FS
 
-	// SegmentBytes is the size of a log segment (default 64 MiB). The first
+	// SegmentBytes is the size of a log segment (default 16 MiB). The first
 	// few are smaller.
 	SegmentBytes int64
 
@@ -96,7 +96,7 @@ func (o Options) withDefaults() Options {
 	if o.FS == nil {
 		o.FS = vfs.OS
 	}
-	setDefault(&o.SegmentBytes, 64<<20)
+	setDefault(&o.SegmentBytes, 16<<20)
 	o.SegmentBytes = max(minSegmentBytes, (o.SegmentBytes+pageSize-1)&^(pageSize-1))
 	setDefault(&o.CheckpointInterval, 5*time.Second)
 	setDefault(&o.CheckpointBytes, 64<<20)
