@@ -4,6 +4,7 @@
 package bbolt
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,5 +48,9 @@ func lockDir(dir string) (*dirLock, error) {
 }
 
 // release gives the lock up. The file stays: removing it would let two
-// processes lock two files of one name.
-func (l *dirLock) release() error { return l.f.Close() }
+// processes lock two files of one name. It is unlocked by name, as closing does
+// not suffice while a child that is being started still has a copy of the file.
+func (l *dirLock) release() error {
+	err := unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
+	return errors.Join(err, l.f.Close())
+}
