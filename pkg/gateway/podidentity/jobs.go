@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 
@@ -97,5 +98,5 @@ func (j *Jobs) pod(ctx context.Context, token string) (types.UID, error) {
 
 // isUnavailable tells a cluster that cannot be asked from one that says no.
 func isUnavailable(err error) bool {
-	return errors.As(err, new(apierrors.APIStatus)) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, new(apierrors.APIStatus)) || errors.As(err, new(*url.Error)) || errors.Is(err, context.DeadlineExceeded)
 }

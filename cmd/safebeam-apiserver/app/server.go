@@ -1,0 +1,47 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/client-go/kubernetes"
+
+	"safebeam.dev/safebeam/pkg/apiserver"
+)
+
+// Run serves until ctx ends. The options are complete and valid.
+func Run(ctx context.Context, o *Options) (err error) {
+	enforceQuota(o.Server.Recommended)
+	if err := leaveOutUnserved(ctx, o.Server.Recommended); err != nil {
+		return err
+	}
+	opened, err := o.Server.Config(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+
+	pods, err := openPods(opened.ExtraConfig.Store)
+	if err != nil {
+		return err
+	}
+	opened.ExtraConfig.Pods = pods
+	cluster, err := kubernetes.NewForConfig(opened.GenericConfig.ClientConfig)
+	if err != nil {
+		return err
+	}
+	server, err := opened.Complete().New()
+	if err != nil {
+		return err
+	}
+	server.Add(apiserver.Component{Name: "certificates", Run: opened.Authority.Run})
+	if err := o.addGateway(ctx, opened, server, cluster, pods); err != nil {
+		return err
+	}
+	published := &publisher{client: cluster.CoreV1().RESTClient(), authority: opened.Authority, services: o.APIServices}
+	server.Add(apiserver.Component{Name: "caBundle", Run: published.Run})
+	return server.Run(ctx)
+}
