@@ -16,6 +16,9 @@ K8S_VERSION := $(shell sed -n 's/^\tk8s.io\/apiserver v0\./v1./p' go.mod)
 PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat
 LINKS := $(PLUGINS) $(PLUGINS:kubectl-%=kubectl_complete-%)
 
+# Where hack/ensure-go.sh puts Go if the one there is too old.
+export PATH := $(CURDIR)/_output/go/bin:$(PATH)
+
 # Nothing of ours needs cgo but the race detector.
 export CGO_ENABLED ?= $(if $(findstring -race,$(TESTFLAGS)),1,0)
 
