@@ -95,9 +95,11 @@ func New(o Options) (*Controller, error) {
 	if _, err := o.Conversations.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) { c.enqueue(obj) },
 		UpdateFunc: func(old, obj any) {
-			// Our own status writes change neither.
+			// Our own status writes come back here, too: a status that was
+			// computed against an older one is looked at again.
 			before, after := old.(*tightbeamv1.Conversation), obj.(*tightbeamv1.Conversation)
-			if before.Generation != after.Generation || before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() {
+			if before.Generation != after.Generation || before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+				!equality.Semantic.DeepEqual(before.Status, after.Status) {
 				c.enqueue(obj)
 			}
 		},

@@ -71,6 +71,13 @@ func New(o Options) (*Controller, error) {
 				c.loop.Enqueue(name)
 			}
 		},
+		// A count that was compared with an older status is compared again.
+		UpdateFunc: func(_, obj any) {
+			model := obj.(*tightbeamv1.TightbeamModel)
+			if o.Counts(model.Namespace, model.Name) != written(model) {
+				c.Changed(model.Namespace, model.Name)
+			}
+		},
 		DeleteFunc: func(obj any) {
 			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
 				c.mu.Lock()
@@ -117,18 +124,23 @@ func (c *Controller) Run(ctx context.Context) error { return c.loop.Run(ctx, c.M
 
 func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	obj, exists, err := c.Models.GetIndexer().GetByKey(name.String())
-	if err != nil || !exists {
+	if err != nil {
 		return 0, err
+	}
+	if !exists {
+		c.mu.Lock()
+		delete(c.usage, name) // an attempt may end after its model
+		c.mu.Unlock()
+		return 0, nil
 	}
 	model := obj.(*tightbeamv1.TightbeamModel)
 	counts := c.Counts(name.Namespace, name.Name)
 	usage, due := c.due(name)
-	s := &model.Status
-	if !due && s.ConnectedJobs == counts.Jobs && s.QueuedTurns == counts.Queued && s.RunningTurns == counts.Running {
+	if !due && written(model) == counts {
 		return 0, nil
 	}
 	updated := model.DeepCopy()
-	s = &updated.Status
+	s := &updated.Status
 	s.ConnectedJobs, s.QueuedTurns, s.RunningTurns = counts.Jobs, counts.Queued, counts.Running
 	if due {
 		if s.Usage == nil {
@@ -144,6 +156,10 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		c.wrote(name, &usage)
 	}
 	return 0, err
+}
+
+func written(model *tightbeamv1.TightbeamModel) Counts {
+	return Counts{Jobs: model.Status.ConnectedJobs, Queued: model.Status.QueuedTurns, Running: model.Status.RunningTurns}
 }
 
 // due returns the usage that is to be written, if it is time to.

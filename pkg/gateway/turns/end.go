@@ -4,6 +4,7 @@
 package turns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,9 +60,9 @@ func (t *turn) complete(ctx context.Context, number int32, event int64, c *pb.Tu
 	t.op.lock()
 	defer t.op.unlock()
 	t.mu.Lock()
-	if t.state != running || t.attempt.number != number {
+	if err := t.notRunning(); err != nil || t.attempt.number != number {
 		t.mu.Unlock()
-		return ErrFenced
+		return cmp.Or(err, ErrFenced)
 	}
 	object := t.object
 	t.mu.Unlock()
@@ -83,9 +84,9 @@ func (t *turn) fail(ctx context.Context, number int32, f failure) error {
 	t.op.lock()
 	defer t.op.unlock()
 	t.mu.Lock()
-	if t.state != running || t.attempt.number != number || (f.unlessConnected && t.attempt.stream != nil) {
+	if err := t.notRunning(); err != nil || t.attempt.number != number || (f.unlessConnected && t.attempt.stream != nil) {
 		t.mu.Unlock()
-		return ErrFenced
+		return cmp.Or(err, ErrFenced)
 	}
 	object, a := t.object, t.attempt
 	t.mu.Unlock()

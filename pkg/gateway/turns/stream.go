@@ -32,6 +32,10 @@ const (
 // ErrFenced is what a job is told whose attempt is over, or was never its own.
 var ErrFenced = errors.New("the attempt is over: its lease was lost, its turn has ended, or it is another job's")
 
+// errEnding is what a job is told while an outcome is being written that may
+// yet fail to be: it keeps its answer and asks again.
+var errEnding = errors.New("an outcome of the attempt is being written; open the stream again")
+
 // Stream carries the chunks of one attempt from its job. A job that comes back
 // opens a new one, which fences the old one off.
 type Stream struct {
@@ -72,7 +76,7 @@ func (b *Broker) open(ctx context.Context, namespace, model string, uid types.UI
 	defer t.mu.Unlock()
 	a := &t.attempt
 	if t.state == ending {
-		return nil, ErrStopped
+		return nil, errEnding
 	}
 	if t.state != running || a.number != number || t.namespace != namespace || (model != "" && a.model != model) {
 		return nil, ErrFenced
@@ -152,9 +156,9 @@ func (s *Stream) Close() {
 func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done bool, err error) {
 	t := s.turn
 	t.mu.Lock()
-	if t.state != running || t.attempt.number != s.number || t.attempt.stream != s {
+	if err := s.fenced(); err != nil {
 		t.mu.Unlock()
-		return false, ErrFenced
+		return false, err
 	}
 	a := &t.attempt
 	sequence := chunk.GetSequence()
@@ -199,9 +203,9 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	}
 	encoded := encodeEvent(event)
 	t.mu.Lock()
-	if t.state != running || t.attempt.number != s.number || t.attempt.stream != s {
+	if err := s.fenced(); err != nil {
 		t.mu.Unlock()
-		return false, ErrFenced
+		return false, err
 	}
 	a.said += len(event.Text) + len(event.JSON) + len(event.Thinking)
 	a.encoded += len(encoded.JSON)
@@ -228,6 +232,28 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	t.publishEncoded(encoded)
 	t.mu.Unlock()
 	return false, nil
+}
+
+// fenced says why the stream may not write, if it may not. The caller holds
+// the turn's mu.
+func (s *Stream) fenced() error {
+	t := s.turn
+	if t.attempt.number != s.number || t.attempt.stream != s {
+		return ErrFenced
+	}
+	return t.notRunning()
+}
+
+// notRunning says why the turn takes nothing of its attempt, if it does not.
+// The caller holds mu.
+func (t *turn) notRunning() error {
+	switch t.state {
+	case running:
+		return nil
+	case ending:
+		return errEnding
+	}
+	return ErrFenced
 }
 
 // fail ends the attempt by a failure, whatever becomes of the job.

@@ -42,8 +42,8 @@ type Head struct {
 	// Usage is the sum over released turns, each counted once because it is
 	// added with the release.
 	Usage tightbeamv1.Usage `json:"usage"`
-	// LastAgent is the agent of the last turn that was accepted: messages may
-	// be empty only after a turn of the router.
+	// LastAgent is the agent of the last turn that ended. Messages may be empty
+	// only after a turn of the router.
 	LastAgent string `json:"lastAgent,omitempty"`
 }
 
@@ -55,6 +55,8 @@ type Claim struct {
 	// Policy is the conversation's when the claim was made. Under Interrupt
 	// and Rollback every claim before this one is to be cancelled.
 	Policy tightbeamv1.ConcurrencyPolicy `json:"policy,omitempty"`
+	// Agent of the turn.
+	Agent string `json:"agent,omitempty"`
 }
 
 // HeadList is a list of heads.

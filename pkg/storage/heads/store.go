@@ -22,6 +22,9 @@ import (
 // a turn takes seconds, so a shorter wait would mostly be refused again.
 const retryAfterSeconds = 2
 
+// maxPreempted bounds the claims under Interrupt and Rollback.
+const maxPreempted = 256
+
 // Store changes heads by compare-and-swap. It is safe for concurrent use.
 type Store struct {
 	storage storage.Interface
@@ -85,7 +88,7 @@ func claim(h *Head, r Request) error {
 	if slices.ContainsFunc(h.Queue, func(c Claim) bool { return c.UID == r.Turn.UID }) {
 		return nil
 	}
-	if len(r.Turn.Spec.Messages) == 0 && h.LastAgent != tightbeamv1.RouterAgent {
+	if len(r.Turn.Spec.Messages) == 0 && h.agentBefore() != tightbeamv1.RouterAgent {
 		return apierrors.NewInvalid(tightbeamv1.Kind("Turn"), r.Turn.Name, field.ErrorList{field.Required(
 			field.NewPath("spec", "messages"),
 			"at least one message is needed: only a turn that follows one of the agent router may bring none")})
@@ -99,22 +102,34 @@ func claim(h *Head, r Request) error {
 				conversation.Name, h.Queue[0].Name))
 		}
 	case tightbeamv1.ConcurrencyInterrupt, tightbeamv1.ConcurrencyRollback:
-		// Whatever waits is cancelled, so the queue cannot fill up.
+		// Whatever waits is cancelled. That takes a write each, and the head
+		// must not outgrow the store meanwhile.
+		if waiting := len(h.Queue); waiting >= maxPreempted {
+			return queueFull(conversation, waiting, fmt.Sprintf("at most %d turns may wait to be cancelled; try again later", maxPreempted))
+		}
 	default:
 		if waiting := len(h.Queue) - 1; conversation.Spec.MaxQueuedTurns != nil && waiting >= int(*conversation.Spec.MaxQueuedTurns) {
-			return queueFull(conversation, waiting)
+			return queueFull(conversation, waiting, fmt.Sprintf("spec.maxQueuedTurns is %d; try again later or raise it", *conversation.Spec.MaxQueuedTurns))
 		}
 	}
 	h.Positions++
-	h.LastAgent = r.Turn.Spec.Agent
-	h.Queue = append(h.Queue, Claim{Name: r.Turn.Name, UID: r.Turn.UID, Position: h.Positions, Policy: policy})
+	h.Queue = append(h.Queue, Claim{
+		Name: r.Turn.Name, UID: r.Turn.UID, Position: h.Positions, Policy: policy, Agent: r.Turn.Spec.Agent,
+	})
 	return nil
 }
 
-func queueFull(conversation *tightbeamv1.Conversation, waiting int) error {
+// agentBefore is the agent of the turn that a new one follows.
+func (h *Head) agentBefore() string {
+	if n := len(h.Queue); n > 0 {
+		return h.Queue[n-1].Agent
+	}
+	return h.LastAgent
+}
+
+func queueFull(conversation *tightbeamv1.Conversation, waiting int, remedy string) error {
 	err := apierrors.NewTooManyRequests(fmt.Sprintf(
-		"the queue of conversation %q is full: %d turns wait, spec.maxQueuedTurns is %d; try again later or raise it",
-		conversation.Name, waiting, *conversation.Spec.MaxQueuedTurns), retryAfterSeconds)
+		"the queue of conversation %q is full: %d turns wait, %s", conversation.Name, waiting, remedy), retryAfterSeconds)
 	err.ErrStatus.Details.Group = tightbeamv1.GroupName
 	err.ErrStatus.Details.Kind = "turns"
 	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
@@ -140,8 +155,10 @@ func (s *Store) Release(ctx context.Context, conversation, turn types.UID, outco
 			if i < 0 {
 				return h, nil, nil
 			}
+			agent := h.Queue[i].Agent
 			h.Queue = slices.Delete(h.Queue, i, i+1)
 			if outcome != nil {
+				h.LastAgent = agent
 				h.LastTurnTime = outcome.Time.DeepCopy()
 				if u := outcome.Usage; u != nil {
 					h.Usage.InputTokens += u.InputTokens
