@@ -45,6 +45,7 @@ func Harden(pids uint64) error {
 		}
 	}
 	// What sandboxd needs is little; what the Go runtime would like to keep is not.
+	runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)))
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(24 << 20)
 	return nil
@@ -69,6 +70,10 @@ func ignoreSignals() {
 		}
 	}()
 }
+
+// maxProcs is on how many cores sandboxd runs at once. Each costs it memory, and the
+// cores are the guest's.
+const maxProcs = 2
 
 // spare is how many threads are made beforehand: as many as can be in system calls
 // at one time (calls on files, forks, the reaper) and the runtime's own.

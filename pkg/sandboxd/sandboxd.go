@@ -88,7 +88,8 @@ func Run(ctx context.Context, o Options) error {
 	filesService := files.NewService(roots)
 	defer filesService.Close()
 
-	server := carriage.NewServer()
+	served := &calls{}
+	server := carriage.NewServer(served.options()...)
 	sandboxpb.RegisterProcessesServer(server, &processes{manager: manager, settings: set})
 	sandboxpb.RegisterFilesServer(server, filesService)
 	sandboxpb.RegisterAgentServer(server, &agent{release: o.Release, settings: set, manager: manager, guard: watch, files: filesService})
@@ -97,7 +98,7 @@ func Run(ctx context.Context, o Options) error {
 	owned.Go(func() { manager.Run(ctx) })
 	owned.Go(func() { watch.Run(ctx) })
 	owned.Go(func() { filesService.Run(ctx) })
-	owned.Go(func() { trim(ctx, manager.Activity) })
+	owned.Go(func() { trim(ctx, served) })
 	err = serve(ctx, &o, instance, server)
 	cancel()
 	server.Stop()

@@ -11,9 +11,13 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	sandboxpb "safebeam.dev/safebeam/proto/sandbox/v1"
 )
 
 // A sandbox is idle for most of its life, and a machine has many of them.
@@ -22,10 +26,37 @@ const (
 	trimEvery      = 15 * time.Second
 )
 
-// trim gives back memory that start and work have left behind: once after the start,
-// and whenever processes have been run since and none is running. busy says how many
-// have been started and how many are running.
-func trim(ctx context.Context, busy func() (started uint64, running int)) {
+// calls counts the calls that leave memory behind: all but those on sandboxd itself.
+type calls struct {
+	begun atomic.Uint64
+	open  atomic.Int64
+}
+
+func (c *calls) count(method string) (done func()) {
+	if strings.HasPrefix(method, "/"+sandboxpb.Agent_ServiceDesc.ServiceName+"/") {
+		return func() {}
+	}
+	c.begun.Add(1)
+	c.open.Add(1)
+	return func() { c.open.Add(-1) }
+}
+
+func (c *calls) options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			defer c.count(info.FullMethod)()
+			return handle(ctx, request)
+		}),
+		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			defer c.count(info.FullMethod)()
+			return handle(server, stream)
+		}),
+	}
+}
+
+// trim gives back memory that the start and calls have left behind: once after the
+// start, and whenever there have been calls since and none is open.
+func trim(ctx context.Context, c *calls) {
 	timer := time.NewTimer(trimAfterStart)
 	defer timer.Stop()
 	last := ^uint64(0)
@@ -35,8 +66,8 @@ func trim(ctx context.Context, busy func() (started uint64, running int)) {
 		case <-ctx.Done():
 			return
 		}
-		if started, running := busy(); started != last && running == 0 {
-			last = started
+		if begun := c.begun.Load(); begun != last && c.open.Load() == 0 {
+			last = begun
 			// A pool lets go of what it holds in the second collection after its
 			// last use.
 			runtime.GC()

@@ -221,6 +221,11 @@ func TestNoRaceLeadsOutside(t *testing.T) {
 			sb.Delete(ctx, workspace+"/d/file2", true)
 		}
 	}
+	stop()
+	eventually(t, func() bool {
+		h, err := sb.Health(ctx)
+		return err == nil && h.ProcessesRunning == 0
+	})
 	if names, _ := os.ReadDir(outside); len(names) != 1 {
 		t.Errorf("outside there are %v", names)
 	}

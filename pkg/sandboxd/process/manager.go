@@ -40,7 +40,6 @@ type Manager struct {
 
 	mu        sync.Mutex
 	max       int
-	started   uint64
 	processes map[string]*Process // nil while one is being started
 	endings   []*Process          // ended and unreleased, oldest first
 }
@@ -107,7 +106,6 @@ func (m *Manager) Start(spec Spec) (*Process, error) {
 		return nil, refuse(Exhausted, "%d processes are running, which is the limit", m.max)
 	}
 	m.processes[spec.ID] = nil
-	m.started++
 	m.mu.Unlock()
 
 	p := &Process{
@@ -158,13 +156,6 @@ func (m *Manager) Running() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.processes) - len(m.endings)
-}
-
-// Activity says how many processes were ever started, and how many are running.
-func (m *Manager) Activity() (started uint64, running int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.started, len(m.processes) - len(m.endings)
 }
 
 // ended notes that p is over. Of those that nobody releases the oldest go.

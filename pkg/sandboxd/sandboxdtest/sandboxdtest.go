@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -133,6 +134,9 @@ func Start(t testing.TB, c Config) *Process {
 	t.Cleanup(func() {
 		p.Process.Kill()
 		<-p.done
+		if strings.Contains(p.Output.String(), "DATA RACE") {
+			t.Errorf("sandboxd has a data race:\n%s", p.Output)
+		}
 		if t.Failed() {
 			t.Logf("sandboxd said:\n%s", p.Output)
 		}
