@@ -77,8 +77,22 @@ torture: ## Kill the programs under load, ROUNDS=200 times
 ROUNDS ?= 200
 
 .PHONY: bench
-bench: build ## Latency, throughput and memory of a standalone server; BENCHFLAGS=-short
+bench: build bench-store ## All of it in numbers: turns and streams, and the store; BENCHFLAGS=-short
 	go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: bench-store
+bench-store: bin/storebench-etcd bin/storebench-kine ## The store against etcd and kine on the same disk; BENCHFLAGS=-short
+	command -v strace >/dev/null || { echo "strace counts the fsyncs: install it"; exit 1; }
+	go run ./test/storebench $(BENCHFLAGS)
+
+bin/storebench-etcd: test/storebench/contenders/etcd/go.mod
+	hack/ensure-go.sh
+	go -C $(<D) build -o $(CURDIR)/$@ go.etcd.io/etcd/server/v3
+
+# Its SQLite is C.
+bin/storebench-kine: test/storebench/contenders/kine/go.mod
+	hack/ensure-go.sh
+	CGO_ENABLED=1 go -C $(<D) build -o $(CURDIR)/$@ github.com/k3s-io/kine
 
 .PHONY: bench-sandboxes
 bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
