@@ -29,6 +29,10 @@ func (processWide) Cleanup(func()) {}
 
 func TestMain(m *testing.M) {
 	safebeamstorage.AssumeProgress()
+	if dir := os.Getenv(crashDir); dir != "" {
+		fmt.Fprintln(os.Stderr, countUntilKilled(dir))
+		os.Exit(1)
+	}
 	// A cache that disagrees with its store panics, and so does a watch that
 	// cannot decode what is stored.
 	consistency.PanicOnCacheInconsistency = true
