@@ -22,7 +22,7 @@ var (
 )
 
 // uncached is what a resource gets that --watch-cache-sizes takes the watch
-// cache from.
+// cache from. Its clients' watches are watches of the engine.
 func (f *Factory) uncached(
 	config *storagebackend.ConfigForResource,
 	resourcePrefix string,
@@ -32,7 +32,9 @@ func (f *Factory) uncached(
 	_ storage.IndexerFuncs,
 	_ *cache.Indexers,
 ) (storage.Interface, factory.DestroyFunc, error) {
-	return f.open(*config, newFunc, newListFunc, resourcePrefix)
+	uncached := *config
+	uncached.Codec = DecodeOnce(config.Codec)
+	return f.open(uncached, newFunc, newListFunc, resourcePrefix)
 }
 
 // cached puts Kubernetes' watch cache on top. It is registry.StorageWithCacher

@@ -150,7 +150,9 @@ func openResource(t *testing.T, f *storage.Factory, resource schema.GroupResourc
 		t.Fatal(err)
 	}
 	store, destroy, err := options.Decorator(options.StorageConfig, options.ResourcePrefix+"/",
-		func(o runtime.Object) (string, error) { return k8sstorage.NamespaceKeyFunc(options.ResourcePrefix+"/", o) },
+		func(o runtime.Object) (string, error) {
+			return k8sstorage.NamespaceKeyFunc(options.ResourcePrefix+"/", o)
+		},
 		func() runtime.Object { return &tightbeamv1.TightbeamModel{} },
 		func() runtime.Object { return &tightbeamv1.TightbeamModelList{} },
 		func(o runtime.Object) (labels.Set, fields.Set, error) {

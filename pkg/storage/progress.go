@@ -5,6 +5,7 @@ package storage
 
 import (
 	"context"
+	"sync"
 
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/feature"
@@ -50,8 +51,9 @@ func (supportsProgress) Supports(f storage.Feature) bool {
 // bookmarks. It must be called before the first cache of an embedded engine is
 // built, which a Factory does. The answer is global to the process, as is the
 // choice of the engine.
-func AssumeProgress() {
-	if _, done := feature.DefaultFeatureSupportChecker.(supportsProgress); !done {
-		feature.DefaultFeatureSupportChecker = supportsProgress{feature.NewDefaultFeatureSupportChecker()}
-	}
-}
+func AssumeProgress() { assumeProgress() }
+
+// Once: the caches of an earlier store read it from goroutines of their own.
+var assumeProgress = sync.OnceFunc(func() {
+	feature.DefaultFeatureSupportChecker = supportsProgress{feature.NewDefaultFeatureSupportChecker()}
+})

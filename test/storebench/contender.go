@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	clientkubernetes "go.etcd.io/etcd/client/v3/kubernetes"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/cacher"
 	"k8s.io/apiserver/pkg/storage/etcd3"
@@ -56,7 +57,9 @@ func openOurs(_ context.Context, dir string) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := newStore(db.Client(), db)
+	// As the server opens a resource without a watch cache, whose watches are
+	// raw ones. To everything but watches it makes no difference.
+	store, err := newStore(db.Client(), db, safebeamstorage.DecodeOnce(codec))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +70,7 @@ func openOurs(_ context.Context, dir string) (*contender, error) {
 	}, nil
 }
 
-func newStore(client *clientkubernetes.Client, compactor etcd3.Compactor) (storage.Interface, error) {
+func newStore(client *clientkubernetes.Client, compactor etcd3.Compactor, codec runtime.Codec) (storage.Interface, error) {
 	versioner := storage.APIObjectVersioner{}
 	return etcd3.New(client, compactor, codec, newPod, newPodList, keyPrefix, resourcePrefix, resource,
 		identity.NewEncryptCheckTransformer(), etcd3.NewDefaultLeaseManagerConfig(), etcd3.NewDefaultDecoder(codec, versioner), versioner)
@@ -135,7 +138,7 @@ func openServer(ctx context.Context, name, dir, url, binary string, args ...stri
 		stop()
 		return nil, fmt.Errorf("%s does not answer, see %s: %w", name, output.Name(), err)
 	}
-	store, err := newStore(client, nil)
+	store, err := newStore(client, nil, codec)
 	if err != nil {
 		stop()
 		return nil, err
