@@ -30,7 +30,8 @@ A model's secret is a directory of files, as a Secret mounted into a pod is:
   SECRETS_DIR/NAME/model      the provider's model id
   SECRETS_DIR/NAME/api-key    the key; only the jobs of the model read it
 
-SIGTERM and Ctrl-C end it in order: running turns go on with the next start.`,
+SIGTERM and Ctrl-C end it in order: jobs get five seconds to finish the turns that
+they run, and the other turns go on with the next start.`,
 		Example: `  safebeam standalone
   safebeam standalone --data-dir /var/lib/safebeam --secrets-dir /etc/safebeam/secrets
   export KUBECONFIG=~/.local/share/safebeam/kubeconfig

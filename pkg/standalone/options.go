@@ -27,7 +27,7 @@ type Options struct {
 	Server *options.Options
 	// Kubeconfig is the file that the admin's credential is kept in.
 	Kubeconfig string
-	// SecretsDir has one directory for each Secret: NAMESPACE/NAME or NAME.
+	// SecretsDir has one directory for each Secret, named as spec.secretName.
 	SecretsDir string
 	// GatewayAddress is where the gateway listens.
 	GatewayAddress string
