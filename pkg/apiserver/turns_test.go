@@ -250,6 +250,24 @@ func TestTooLargeABodyIsA413ThatNamesTheLimit(t *testing.T) {
 	if _, err := api.Turns(namespace).Create(t.Context(), fits, metav1.CreateOptions{}); err != nil {
 		t.Errorf("1 MiB: %v", err)
 	}
+	// Within the limit of requests, beyond the store's.
+	large := conversation("large")
+	large.Spec.System = strings.Repeat("x", 1<<20)
+	for _, name := range []string{"one", "two", "three"} {
+		large.Spec.Tools = append(large.Spec.Tools, tightbeamv1.Tool{Name: name, Parameters: &runtime.RawExtension{
+			Raw: []byte(`{"type":"object","description":"` + strings.Repeat("x", 200<<10) + `"}`),
+		}})
+	}
+	if _, err := api.Conversations(namespace).Create(t.Context(), large, metav1.CreateOptions{}); !apierrors.IsRequestEntityTooLargeError(err) || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("more than the store takes: %v, want a 413 that names the limit", err)
+	}
+	patch, err := json.Marshal(map[string]any{"spec": large.Spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Conversations(namespace).Patch(t.Context(), "c", types.MergePatchType, patch, metav1.PatchOptions{}); !apierrors.IsRequestEntityTooLargeError(err) {
+		t.Errorf("more than the store takes, patched: %v, want a 413", err)
+	}
 	body := `{"apiVersion":"tightbeam.dev/v1","kind":"Turn","metadata":{"name":"big"},"spec":{"conversation":"c","messages":[{"role":"user","content":[{"text":"` +
 		strings.Repeat("x", apiserver.MaxRequestBodyBytes) + `"}]}]}}`
 	response := send(t, s, http.MethodPost, group+"turns", body, "Content-Type", "application/json")

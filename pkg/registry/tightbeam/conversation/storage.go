@@ -13,6 +13,7 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
 
 	"safebeam.dev/safebeam/apis/tightbeam/printing"
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -57,11 +58,13 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.Conversations(),
 	}
+	r := &REST{store, config.Authorizer, config.Logs}
+	options = generic.Wrapped(options, func(inner storage.Interface, prefix string) storage.Interface {
+		return &forkStorage{Interface: generic.NameTooLarge(inner, prefix), logs: config.Logs, source: r.source}
+	})
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
 		return nil, nil, nil, err
 	}
-	r := &REST{store, config.Authorizer, config.Logs}
-	store.Storage.Storage = &forkStorage{Interface: store.Storage.Storage, logs: config.Logs, source: r.source}
 	return r,
 		generic.NewStatusREST(store, statusStrategy{strategy}),
 		&LogREST{conversations: r, logs: config.Logs, streams: config.Streams},

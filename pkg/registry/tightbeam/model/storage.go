@@ -53,7 +53,7 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.Models(),
 	}
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: GetAttrs}); err != nil {
 		return nil, nil, err
 	}
 	return &REST{store, config.Authorizer}, generic.NewStatusREST(store, statusStrategy{strategy}), nil

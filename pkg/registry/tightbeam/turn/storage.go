@@ -80,15 +80,15 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.Turns(),
 	}
+	options = generic.Wrapped(options, func(inner storage.Interface, prefix string) storage.Interface {
+		inner = generic.NameTooLarge(inner, prefix)
+		if config.WrapStorage != nil {
+			inner = config.WrapStorage(inner, prefix)
+		}
+		return inner
+	})
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
 		return nil, err
-	}
-	if config.WrapStorage != nil {
-		restOptions, err := options.GetRESTOptions(store.DefaultQualifiedResource, &v1.Turn{})
-		if err != nil {
-			return nil, err
-		}
-		store.Storage.Storage = config.WrapStorage(store.Storage.Storage, restOptions.ResourcePrefix)
 	}
 	turns := &REST{store, config.Authorizer, related, config.Admits}
 	return &Storages{
