@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/storage/bbolt/vfs/faultfs"
@@ -158,6 +160,121 @@ func TestADamagedMiddleIsRefusedAtEveryByte(t *testing.T) {
 	}
 	if refused == 0 {
 		t.Error("nothing was refused")
+	}
+}
+
+// TestACutTailLeavesNoGhosts tears the first record of a commit of two, writes
+// another of its size in its place, and looks whether the second one, whole and
+// right behind, is taken for its successor. It begins with a page: anywhere else
+// the zeros that fill the new commit's last page would hide it.
+func TestACutTailLeavesNoGhosts(t *testing.T) {
+	t.Parallel()
+	fs := faultfs.New(1)
+	opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: minSegmentBytes, noSync: true}
+	db, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, db, "/k/0", "kept", 0)
+	at := int(db.offset)
+	size := 0
+	for e := (entry{key: "/k/1", create: 3, version: 1}); (at+recordSize(len(appendPut(nil, &e, nil))))%pageSize != 0; size++ {
+		e.value = make([]byte, size+1)
+	}
+	torn, fresh := strings.Repeat("t", size), strings.Repeat("n", size)
+	for _, key := range []string{"/k/1", "/k/2"} {
+		if _, err := db.stagePut(t.Context(), key, []byte(torn), 0, always); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.commit()
+	segment := db.segment.path
+	db.abandon()
+	fs.Overwrite(segment, at+recordHeaderSize, []byte{0xff, 0xff})
+	if db, err = Open(opts); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, db, "/k/3", fresh, 0)
+	if db.offset%pageSize != 0 {
+		t.Fatalf("the commit ends at %d: the test proves nothing", db.offset)
+	}
+	db.abandon()
+	if db, err = Open(opts); err != nil {
+		t.Fatal(err)
+	}
+	defer db.abandon()
+	if got := fmt.Sprint(contentOf(t, db)); got != "[/k/0=kept /k/3="+fresh+"]" || db.Revision() != 3 {
+		t.Errorf("revision %d holds %.60s", db.Revision(), got)
+	}
+}
+
+// TestWhatIsReadAfterAFailedSyncStays opens a store whose last commit failed to
+// sync, and reads that commit out of the page cache. From then on it counts:
+// the loss of power may not take it away, though the kernel believes its pages
+// to be clean.
+func TestWhatIsReadAfterAFailedSyncStays(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		fs := faultfs.New(seed)
+		opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: 8 * minSegmentBytes, noSync: true}
+		db, err := Open(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		segment := db.segment.path
+		fs.SetFault(func(op faultfs.Op, name string) (error, int) {
+			if op == faultfs.OpSync && name == segment {
+				return syscall.EIO, 0
+			}
+			return nil, 0
+		})
+		big := strings.Repeat("v", 5*pageSize)
+		if _, err := db.Client().Kubernetes.OptimisticPut(t.Context(), "/k", []byte(big), 0, kubernetes.PutOptions{}); err == nil {
+			t.Fatal("a put without a sync")
+		}
+		db.abandon()
+		fs.SetFault(nil)
+		if db, err = Open(opts); err != nil {
+			t.Fatal(err)
+		}
+		if mustGet(t, db, "/k") != big {
+			t.Fatal("the page cache has lost it: the test proves nothing")
+		}
+		fs.Crash()
+		db.abandon()
+		fs.Revive()
+		if db, err = Open(opts); err != nil {
+			t.Fatal(err)
+		}
+		if mustGet(t, db, "/k") != big {
+			t.Errorf("seed %d: what was read is gone", seed)
+		}
+		db.abandon()
+	}
+}
+
+func TestASegmentIsGivenUpOnlyWhenNothingNeedsIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		lsn  uint64
+		rev  int64
+		used bool
+		want int
+	}{
+		{"all covered, all compacted", 10, 6, true, 1},
+		{"a record awaits its checkpoint", 9, 6, true, 0},
+		{"its last change is history", 10, 5, true, 0},
+		{"it holds the last record", 10, 6, false, 0},
+	} {
+		w := &wal{kick: make(chan struct{}, 1), segs: []*segment{{seq: 1, lastLSN: 10, lastRev: 5}, {seq: 2}}}
+		if c.used {
+			w.segs[1].lastLSN = 11
+		}
+		w.retire(c.lsn, c.rev)
+		if len(w.retired) != c.want || len(w.segs) != 2-c.want {
+			t.Errorf("%s: %d retired", c.name, len(w.retired))
+		}
 	}
 }
 
