@@ -83,13 +83,15 @@ func OnBBolt(store storage.Interface, db *bbolt.DB, prefix, resourcePrefix strin
 
 func (e *bboltEngine) journal() journal.Journal { return e.db.Journal() }
 
-func (e *bboltEngine) health() []healthz.HealthChecker { return nil }
+// health is about what only a restart mends: a log that could not be written or
+// synced.
+func (e *bboltEngine) health() []healthz.HealthChecker {
+	return []healthz.HealthChecker{healthz.NamedCheck("store", func(*http.Request) error { return e.db.Failed() })}
+}
 
-// ready fails for good after a failed write: whoever watches readiness has to
-// restart the process. It is not part of liveness, since a disk that is full
-// passes without.
+// ready is about whether writes are accepted, which a full disk suspends.
 func (e *bboltEngine) ready() []healthz.HealthChecker {
-	return []healthz.HealthChecker{healthz.NamedCheck("store", func(*http.Request) error { return e.db.Ready() })}
+	return []healthz.HealthChecker{healthz.NamedCheck("store-readiness", func(*http.Request) error { return e.db.Ready() })}
 }
 
 func (e *bboltEngine) monitors() ([]metrics.Monitor, error) {
