@@ -113,7 +113,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	defer l.Close()
-	greeting := newTurnstile(maxGreeting, maxGreetingFrom)
+	greeting := newTurnstile(time.Now)
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	for {
@@ -154,6 +154,9 @@ func (s *Server) greet(ctx context.Context, conn *tls.Conn) {
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
+	// Who has not been let in when the server ends is sent away.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	if err := conn.HandshakeContext(ctx); err != nil || conn.ConnectionState().NegotiatedProtocol != carriage.Protocol {
 		conn.Close()
 		return
@@ -169,6 +172,9 @@ func (s *Server) greet(ctx context.Context, conn *tls.Conn) {
 			s.options.Observer.Refused(uid, err)
 		}
 		refuse(conn, verdict, err)
+		return
+	}
+	if !stop() {
 		return
 	}
 	if verdict, err := s.admit(uid, &hello, conn); err != nil {

@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building sandboxd: %v\n%s", err, out)
 			return 1
 		}
+		os.Chmod(sandboxd, 0o755)
 		return m.Run()
 	}())
 }

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const socketName = "gateway.sock"
@@ -26,11 +28,16 @@ const socketName = "gateway.sock"
 // startTimeout is how long bwrap may take to lay everything out.
 const startTimeout = 20 * time.Second
 
+// goneTimeout is how long the kernel may take to end a namespace.
+const goneTimeout = 10 * time.Second
+
 // A Sandbox is one that was started.
 type Sandbox struct {
 	spec   Spec
 	cmd    *exec.Cmd
 	pid    int // sandboxd's, outside
+	mu     sync.Mutex
+	pidfd  int // the same, safe from another process getting that number; -1 when gone
 	cgroup *cgroup
 	log    *tail
 	done   chan struct{}
@@ -55,10 +62,29 @@ func (s *Sandbox) Err() error { return s.err }
 
 // Kill ends the sandbox and everything in it, and returns when it is gone.
 func (s *Sandbox) Kill() {
-	// With its PID 1 every process of the namespace goes.
-	syscall.Kill(s.pid, syscall.SIGKILL)
-	s.cmd.Process.Kill()
+	s.kill()
 	<-s.done
+}
+
+// kill takes PID 1, and with it every process of the namespace.
+func (s *Sandbox) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pidfd >= 0 {
+		unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+		s.cmd.Process.Kill()
+	}
+}
+
+// gone waits until PID 1 has died, which it does after everybody else inside.
+func (s *Sandbox) gone() {
+	poll := []unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}
+	deadline := time.Now().Add(goneTimeout)
+	for time.Now().Before(deadline) {
+		if n, err := unix.Poll(poll, int(time.Until(deadline).Milliseconds())); n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // Start starts a sandbox. It lives until Kill, until ctx is over, or until sandboxd
@@ -98,15 +124,17 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 			return
 		}
 		started <- nil
-		stop := context.AfterFunc(ctx, func() {
-			syscall.Kill(s.pid, syscall.SIGKILL)
-			s.cmd.Process.Kill()
-		})
+		stop := context.AfterFunc(ctx, s.kill)
 		err := s.cmd.Wait()
 		stop()
 		// bwrap may have died before what it watched over.
-		syscall.Kill(s.pid, syscall.SIGKILL)
+		s.kill()
+		s.gone()
 		cleanup()
+		s.mu.Lock()
+		unix.Close(s.pidfd)
+		s.pidfd = -1
+		s.mu.Unlock()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, s.log)
 		}
@@ -191,12 +219,18 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 		return fmt.Errorf("bwrap: %s", s.log)
 	}
 	s.pid = info.Child
+	var err error
+	if s.pidfd, err = unix.PidfdOpen(s.pid, 0); err != nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		return fmt.Errorf("sandboxd: %w: %s", err, s.log)
+	}
 	if err := s.cgroup.add(s.pid); err != nil {
 		s.cmd.Process.Kill()
 		s.cmd.Wait()
 		return err
 	}
-	_, err := blockIn.Write([]byte{1})
+	_, err = blockIn.Write([]byte{1})
 	return err
 }
 
