@@ -216,12 +216,12 @@ type folder struct {
 	db    *DB
 	ctx   context.Context
 	tx    *bolt.Tx
-	keys  int
+	keys  int64
 	bytes int
 }
 
 func (f *folder) do(size int, fn func(tx *bolt.Tx) error) error {
-	if f.keys >= chunkKeys || f.bytes+size > chunkBytes {
+	if f.keys >= f.db.opts.chunkKeys || f.bytes+size > chunkBytes {
 		if err := f.commit(); err != nil {
 			return err
 		}
@@ -301,15 +301,15 @@ func (f *folder) dropJournal(root journal.Owner) error {
 			err := f.do(64, func(tx *bolt.Tx) error {
 				c := tx.Bucket(bucketJournal).Cursor()
 				k, _ := c.Seek(prefix)
-				n := 0
-				for ; k != nil && bytes.HasPrefix(k, prefix) && n < chunkKeys; n++ {
+				n, most := int64(0), f.db.opts.chunkKeys
+				for ; k != nil && bytes.HasPrefix(k, prefix) && n < most; n++ {
 					if err := c.Delete(); err != nil {
 						return err
 					}
 					f.keys++
 					k, _ = c.Seek(prefix)
 				}
-				more = n == chunkKeys
+				more = n == most
 				return nil
 			})
 			if err != nil {

@@ -65,6 +65,9 @@ type Options struct {
 	// noSync lets a test that crashes no real machine go without the syncs of
 	// bbolt.
 	noSync bool
+	// chunkKeys is how many keys one transaction of a checkpoint writes; tests
+	// make it small to end between two.
+	chunkKeys int64
 }
 
 // Limits of a single write.
@@ -107,6 +110,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.CompactionMinEvents, 10_000)
 	setDefault(&o.CompactionMaxBytes, 1<<30)
 	setDefault(&o.ProgressNotifyInterval, 5*time.Second)
+	setDefault(&o.chunkKeys, chunkKeys)
 	return o
 }
 

@@ -278,6 +278,71 @@ func TestASegmentIsGivenUpOnlyWhenNothingNeedsIt(t *testing.T) {
 	}
 }
 
+// TestACheckpointCutShortIsDoneAgain ends checkpoints after each of their
+// transactions: the file then holds keys newer than its state says, and lacks
+// some that the log has yet to delete.
+func TestACheckpointCutShortIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	for passes := range 12 {
+		dir := t.TempDir()
+		opts := Options{Dir: dir, noSync: true, chunkKeys: 2}
+		db, err := Open(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fillPrefix(t, db, "/k/", 12)
+		if err := db.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 12 {
+			key := fmt.Sprintf("/k/%06d", i)
+			if i%2 == 0 {
+				if err := db.writeDelete(t, key); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			mustPut(t, db, key, "new", keyRevision(t, db, key))
+		}
+		want := contentOf(t, db)
+		left := passes
+		db.opts.checkpointFault = func() error {
+			if left--; left < 0 {
+				return syscall.EIO
+			}
+			return nil
+		}
+		err = db.Checkpoint(t.Context())
+		if passes < 7 != (err != nil) {
+			t.Fatalf("%d transactions: %v", passes, err)
+		}
+		db.abandon()
+		report, err := Check(t.Context(), dir)
+		if err != nil || report.Err() != nil {
+			t.Errorf("%d transactions: %v\n%s", passes, err, report)
+		}
+		db, err = Open(opts)
+		if err != nil {
+			t.Errorf("%d transactions: %v", passes, err)
+			continue
+		}
+		if got := contentOf(t, db); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%d transactions: %v, want %v", passes, got, want)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (db *DB) writeDelete(t *testing.T, key string) error {
+	out, err := db.stageDelete(t.Context(), key, always)
+	if err == nil {
+		err = db.answer(t.Context(), &out)
+	}
+	return err
+}
+
 func TestALostEndOfTheLogIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

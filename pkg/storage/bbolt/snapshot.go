@@ -249,6 +249,9 @@ func (r *RestoreReport) adopt(ctx context.Context, path string, bump int64) erro
 	if err != nil {
 		return err
 	}
+	if contents.newest > s.rev {
+		return corrupt("the snapshot is of revision %d, but has a key of revision %d: it was not taken of a finished checkpoint", s.rev, contents.newest)
+	}
 	r.Contents, r.SnapshotRevision = contents, s.rev
 	s.lsn = 0
 	s.rev += bump

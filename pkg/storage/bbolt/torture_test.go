@@ -84,6 +84,8 @@ type tortured struct {
 	floor atomic.Int64
 	// fault fails checkpoints.
 	fault atomic.Pointer[error]
+	// passes is how many transactions of a checkpoint succeed before.
+	passes atomic.Int64
 }
 
 const torturedWorkers = 6
@@ -106,9 +108,10 @@ func (s *tortured) open() {
 	db, err := Open(Options{
 		Dir: s.dir, FS: s.fs, SegmentBytes: minSegmentBytes, HistoryBytes: 16 << 10, CheckpointBytes: 64 << 10,
 		CheckpointInterval: 3 * time.Millisecond, MaxDirtyBytes: 256 << 10,
-		CompactionMinEvents: 200, ProgressNotifyInterval: time.Hour, noSync: true,
+		CompactionMinEvents: 200, ProgressNotifyInterval: time.Hour, noSync: true, chunkKeys: 7,
 		checkpointFault: func() error {
-			if err := s.fault.Load(); err != nil {
+			// Some transactions of a checkpoint go through before one fails.
+			if err := s.fault.Load(); err != nil && s.passes.Add(-1) < 0 {
 				return *err
 			}
 			return nil
@@ -215,6 +218,7 @@ func (s *tortured) arm(kind string, ops int, halt func()) *atomic.Bool {
 		if kind == "checkpoint-eio" {
 			err = syscall.EIO
 		}
+		s.passes.Store(s.rng.Int64N(12))
 		s.fault.Store(&err)
 	}
 	return down
@@ -234,6 +238,7 @@ func (s *tortured) disarm(kind string, down *atomic.Bool) {
 	case "checkpoint-eio":
 		if s.db.failed() == nil && s.db.Stats().DirtyBytes > 0 {
 			// It had no checkpoint to make.
+			s.passes.Store(0)
 			if err := s.db.Checkpoint(context.Background()); err == nil {
 				s.Errorf("a checkpoint succeeded on a failing disk")
 			}
