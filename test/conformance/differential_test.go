@@ -116,7 +116,7 @@ func (w *world) next() operation {
 		// What is given up is so old that the watches, which are read all the
 		// time, are past it. 0 is refused here and accepted once by etcd.
 		old := max(1, w.revision-watchSlack)
-		return compactOp(pick(w.random, max(w.compacted, old/2), max(1, w.compacted), old, w.revision+2))
+		return compactOp(pick(w.random, max(1, w.compacted, old/2), max(1, w.compacted), old, w.revision+2))
 	}
 }
 
