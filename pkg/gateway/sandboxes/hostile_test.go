@@ -6,8 +6,10 @@ package sandboxes_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -204,6 +206,25 @@ func TestFilesThatWereNotAskedForAreRefused(t *testing.T) {
 	})
 }
 
+// unthrottled serves without the bound on how often one address may knock.
+func (g *gateway) unthrottled(f *testing.F) {
+	l, err := tls.Listen("unix", filepath.Join(f.TempDir(), "s"), &tls.Config{Certificates: []tls.Certificate{g.serving}, NextProtos: []string{carriage.Protocol}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { l.Close() })
+	g.address = "unix:" + l.Addr().String()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go g.Greet(context.Background(), conn.(*tls.Conn))
+		}
+	}()
+}
+
 // FuzzHello is what anybody may say to the gateway's port.
 func FuzzHello(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0})
@@ -212,6 +233,7 @@ func FuzzHello(f *testing.F) {
 	carriage.WriteMessage(&b, &sandboxpb.Hello{Token: "made up", Instance: make([]byte, carriage.InstanceBytes)})
 	f.Add(b.Bytes())
 	g := newGateway(f)
+	g.unthrottled(f)
 	f.Fuzz(func(t *testing.T, said []byte) {
 		conn := g.dial(t)
 		conn.SetDeadline(time.Now().Add(20 * time.Second))
@@ -244,6 +266,7 @@ func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02"))                                     // GOAWAY
 	f.Add([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 	g := newGateway(f)
+	g.unthrottled(f)
 	g.allow("token", "pod")
 	f.Fuzz(func(t *testing.T, said []byte) {
 		conn, welcome := g.hello(t, "token", 1)
