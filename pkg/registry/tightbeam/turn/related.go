@@ -21,11 +21,37 @@ type related struct {
 	models        rest.Getter
 }
 
+// seen is the conversation that a create has read. The strategy's steps share
+// it, so that all of them speak of the same one.
+type seen struct {
+	name         string
+	conversation *v1.Conversation
+}
+
+type seenKey struct{}
+
+// remembering is the context of one create.
+func remembering(ctx context.Context) context.Context {
+	return context.WithValue(ctx, seenKey{}, &seen{})
+}
+
 // conversation is the turn's, nil if there is none.
 func (r related) conversation(ctx context.Context, turn *v1.Turn) (*v1.Conversation, error) {
 	if turn.Spec.Conversation == "" {
 		return nil, nil
 	}
+	known, _ := ctx.Value(seenKey{}).(*seen)
+	if known != nil && known.conversation != nil && known.name == turn.Spec.Conversation {
+		return known.conversation, nil
+	}
+	conversation, err := r.read(ctx, turn)
+	if known != nil && conversation != nil {
+		known.name, known.conversation = turn.Spec.Conversation, conversation
+	}
+	return conversation, err
+}
+
+func (r related) read(ctx context.Context, turn *v1.Turn) (*v1.Conversation, error) {
 	obj, err := r.conversations.Get(ctx, turn.Spec.Conversation, &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		return nil, nil

@@ -125,6 +125,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 	if err := r.mayUse(ctx, turn, "conversations", "conversation", turn.Spec.Conversation); err != nil {
 		return nil, err
 	}
+	ctx = remembering(ctx)
 	created, err := r.Store.Create(ctx, turn, generic.OnCreate(createValidation, func(ctx context.Context, obj runtime.Object) error {
 		if err := r.mayUse(ctx, obj.(*v1.Turn), "tightbeammodels", "model", obj.(*v1.Turn).Status.Model); err != nil {
 			return err

@@ -72,12 +72,10 @@ func (s strategy) validateRelated(ctx context.Context, turn *v1.Turn) field.Erro
 	switch {
 	case err != nil:
 		return field.ErrorList{field.InternalError(path, err)}
-	case conversation == nil || turn.Status.ConversationUID == "":
+	case conversation == nil || string(conversation.UID) != turn.Status.ConversationUID:
 		return field.ErrorList{field.NotFound(path, turn.Spec.Conversation)}
 	case conversation.DeletionTimestamp != nil:
 		return field.ErrorList{field.Invalid(path, turn.Spec.Conversation, "the conversation is being deleted")}
-	case string(conversation.UID) != turn.Status.ConversationUID:
-		return field.ErrorList{field.Invalid(path, turn.Spec.Conversation, "the conversation was deleted and made anew just now, try again")}
 	}
 	if exists, err := s.related.modelExists(ctx, turn.Status.Model); err != nil {
 		return field.ErrorList{field.InternalError(field.NewPath("spec", "model"), err)}
