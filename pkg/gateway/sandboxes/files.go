@@ -24,7 +24,8 @@ const MaxPart = 16 << 20
 // 32 KiB, the next size being 1 MiB.
 const writePiece = 32<<10 - 128
 
-// FileInfo tells about a file.
+// FileInfo tells about a file. Name and LinkTarget are bytes that the guest chose,
+// and need not be UTF-8.
 type FileInfo struct {
 	Name string
 	// Mode has the type and the permission bits.
@@ -46,8 +47,8 @@ func fileInfo(m *sandboxpb.FileInfo) FileInfo {
 		mode |= fs.ModeIrregular
 	}
 	return FileInfo{
-		Name: m.GetName(), Mode: mode, Size: int64(min(m.GetSize(), 1<<62)),
-		ModTime: time.Unix(0, m.GetModifiedUnixNanos()), LinkTarget: m.GetLinkTarget(),
+		Name: string(m.GetName()), Mode: mode, Size: int64(min(m.GetSize(), 1<<62)),
+		ModTime: time.Unix(0, m.GetModifiedUnixNanos()), LinkTarget: string(m.GetLinkTarget()),
 	}
 }
 
@@ -59,14 +60,14 @@ func plain(name string) bool {
 // Stat tells about a file; of a symbolic link, not of what it points to.
 func (sb *Sandbox) Stat(ctx context.Context, path string) (FileInfo, error) {
 	return sb.unaryFile(ctx, func(ctx context.Context, l *link) (*sandboxpb.FileInfo, error) {
-		return l.files.Stat(ctx, &sandboxpb.StatRequest{Path: path})
+		return l.files.Stat(ctx, &sandboxpb.StatRequest{Path: []byte(path)})
 	})
 }
 
 // MakeDir makes a directory; with parents also those above, and it may be there.
 func (sb *Sandbox) MakeDir(ctx context.Context, path string, mode fs.FileMode, parents bool) (FileInfo, error) {
 	return sb.unaryFile(ctx, func(ctx context.Context, l *link) (*sandboxpb.FileInfo, error) {
-		return l.files.MakeDir(ctx, &sandboxpb.MakeDirRequest{Path: path, Mode: uint32(mode.Perm()), Parents: parents})
+		return l.files.MakeDir(ctx, &sandboxpb.MakeDirRequest{Path: []byte(path), Mode: uint32(mode.Perm()), Parents: parents})
 	})
 }
 
@@ -82,8 +83,8 @@ func (sb *Sandbox) unaryFile(ctx context.Context, call func(context.Context, *li
 	if err != nil {
 		return FileInfo{}, err
 	}
-	if !plain(m.Name) {
-		return FileInfo{}, p.misbehaved(l, "a file of the name %q", bounded(m.Name))
+	if !plain(string(m.Name)) {
+		return FileInfo{}, p.misbehaved(l, "a file of the name %q", bounded(string(m.Name)))
 	}
 	return fileInfo(m), nil
 }
@@ -95,7 +96,7 @@ func (sb *Sandbox) Delete(ctx context.Context, path string, recursive bool) erro
 		return err
 	}
 	defer leave()
-	_, err = l.files.Delete(ctx, &sandboxpb.DeleteRequest{Path: path, Recursive: recursive})
+	_, err = l.files.Delete(ctx, &sandboxpb.DeleteRequest{Path: []byte(path), Recursive: recursive})
 	return err
 }
 
@@ -113,7 +114,7 @@ func (sb *Sandbox) List(ctx context.Context, path, after string, limit uint32) (
 	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := l.files.List(ctx, &sandboxpb.ListRequest{Path: path, After: after, Limit: limit})
+	stream, err := l.files.List(ctx, &sandboxpb.ListRequest{Path: []byte(path), After: []byte(after), Limit: limit})
 	if err != nil {
 		return nil, false, err
 	}
@@ -126,10 +127,11 @@ func (sb *Sandbox) List(ctx context.Context, path, after string, limit uint32) (
 			return nil, false, err
 		}
 		for _, e := range m.Entries {
-			if !plain(e.Name) || e.Name <= after || len(entries) == int(limit) {
-				return nil, false, p.misbehaved(l, "a listing that was not asked for, at %q", bounded(e.Name))
+			name := string(e.Name)
+			if !plain(name) || name <= after || len(entries) == int(limit) {
+				return nil, false, p.misbehaved(l, "a listing that was not asked for, at %q", bounded(name))
 			}
-			after = e.Name
+			after = name
 			entries = append(entries, fileInfo(e))
 		}
 		more = m.More
@@ -144,7 +146,7 @@ func (sb *Sandbox) Read(ctx context.Context, path string, offset, length uint64)
 		return FileInfo{}, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := l.files.Read(ctx, &sandboxpb.ReadRequest{Path: path, Offset: offset, Length: length})
+	stream, err := l.files.Read(ctx, &sandboxpb.ReadRequest{Path: []byte(path), Offset: offset, Length: length})
 	r := &reader{leave: func() { cancel(); leave() }, next: func() ([]byte, error) {
 		m, err := stream.Recv()
 		return m.GetData(), err
@@ -179,7 +181,7 @@ func (sb *Sandbox) ReadTar(ctx context.Context, path string) (io.ReadCloser, err
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := l.files.ReadTar(ctx, &sandboxpb.ReadTarRequest{Path: path})
+	stream, err := l.files.ReadTar(ctx, &sandboxpb.ReadTarRequest{Path: []byte(path)})
 	r := &reader{leave: func() { cancel(); leave() }, next: func() ([]byte, error) {
 		m, err := stream.Recv()
 		return m.GetData(), err
@@ -264,7 +266,7 @@ func (sb *Sandbox) WritePart(ctx context.Context, part Part, content io.Reader) 
 		return 0, FileInfo{}, err
 	}
 	err = stream.Send(&sandboxpb.WriteRequest{Request: &sandboxpb.WriteRequest_Header{Header: &sandboxpb.WriteHeader{
-		Path: part.Path, UploadId: part.Upload, Offset: part.Offset, Mode: uint32(part.Mode.Perm()), Commit: part.Commit, Total: part.Total,
+		Path: []byte(part.Path), UploadId: part.Upload, Offset: part.Offset, Mode: uint32(part.Mode.Perm()), Commit: part.Commit, Total: part.Total,
 	}}})
 	sent, err := sendPieces(err, content, MaxPart, func(data []byte) error {
 		return stream.Send(&sandboxpb.WriteRequest{Request: &sandboxpb.WriteRequest_Data{Data: data}})
@@ -276,7 +278,7 @@ func (sb *Sandbox) WritePart(ctx context.Context, part Part, content io.Reader) 
 	if err != nil {
 		return 0, FileInfo{}, err
 	}
-	if m.Received < part.Offset+sent || part.Commit && !plain(m.Info.GetName()) {
+	if m.Received < part.Offset+sent || part.Commit && !plain(string(m.Info.GetName())) {
 		return 0, FileInfo{}, p.misbehaved(l, "a part that arrived and did not")
 	}
 	return m.Received, fileInfo(m.Info), nil
@@ -296,7 +298,7 @@ func (sb *Sandbox) AbortUpload(ctx context.Context, path, upload string) error {
 		return err
 	}
 	if err := stream.Send(&sandboxpb.WriteRequest{Request: &sandboxpb.WriteRequest_Header{Header: &sandboxpb.WriteHeader{
-		Path: path, UploadId: upload, Abort: true}}}); err != nil && !errors.Is(err, io.EOF) {
+		Path: []byte(path), UploadId: upload, Abort: true}}}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	_, err = stream.CloseAndRecv()
@@ -316,7 +318,7 @@ func (sb *Sandbox) WriteTar(ctx context.Context, path string, archive io.Reader)
 	if err != nil {
 		return 0, 0, err
 	}
-	err = stream.Send(&sandboxpb.WriteTarRequest{Request: &sandboxpb.WriteTarRequest_Header{Header: &sandboxpb.WriteTarHeader{Path: path}}})
+	err = stream.Send(&sandboxpb.WriteTarRequest{Request: &sandboxpb.WriteTarRequest_Header{Header: &sandboxpb.WriteTarHeader{Path: []byte(path)}}})
 	if _, err := sendPieces(err, archive, 1<<63, func(data []byte) error {
 		return stream.Send(&sandboxpb.WriteTarRequest{Request: &sandboxpb.WriteTarRequest_Data{Data: data}})
 	}); err != nil {

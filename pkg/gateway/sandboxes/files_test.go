@@ -262,6 +262,26 @@ func TestAListingIsSortedAndInPages(t *testing.T) {
 	}
 }
 
+func TestNamesNeedNotBeUTF8(t *testing.T) {
+	t.Parallel()
+	sb, _, workspace := newGateway(t).sandbox(t, "pod")
+	name := "caf\xe9 \x01\n"
+	if err := put(sb, workspace+"/"+name, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	os.Symlink("\xff", workspace+"/zlink")
+	entries, _, err := sb.List(ctx, workspace, "", 0)
+	if err != nil || len(entries) != 2 || entries[0].Name != name || entries[1].LinkTarget != "\xff" {
+		t.Fatalf("%+v, %v", entries, err)
+	}
+	if got, err := get(sb, workspace+"/"+name); err != nil || string(got) != "x" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := sb.Delete(ctx, workspace+"/no\xffsuch", false); status.Code(err) != codes.NotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDeleteTakesATreeOnlyIfTold(t *testing.T) {
 	t.Parallel()
 	sb, _, workspace := newGateway(t).sandbox(t, "pod")

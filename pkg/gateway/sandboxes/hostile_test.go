@@ -161,7 +161,7 @@ func TestFilesThatWereNotAskedForAreRefused(t *testing.T) {
 	entries := func(names ...string) []*sandboxpb.ListResponse {
 		r := &sandboxpb.ListResponse{}
 		for _, n := range names {
-			r.Entries = append(r.Entries, &sandboxpb.FileInfo{Name: n})
+			r.Entries = append(r.Entries, &sandboxpb.FileInfo{Name: []byte(n)})
 		}
 		return []*sandboxpb.ListResponse{r}
 	}
@@ -176,7 +176,7 @@ func TestFilesThatWereNotAskedForAreRefused(t *testing.T) {
 		return err
 	}
 	stat := func(sb *sandboxes.Sandbox) error { _, err := sb.Stat(ctx, "/x"); return err }
-	file := &sandboxpb.FileInfo{Name: "x", Size: 100}
+	file := &sandboxpb.FileInfo{Name: []byte("x"), Size: 100}
 	for name, c := range map[string]struct {
 		h    hostile
 		call func(*sandboxes.Sandbox) error
@@ -186,7 +186,7 @@ func TestFilesThatWereNotAskedForAreRefused(t *testing.T) {
 		"no name":               {hostile{list: entries("")}, list},
 		"unsorted entries":      {hostile{list: entries("b", "a")}, list},
 		"too many entries":      {hostile{list: entries("a", "b", "c")}, list},
-		"a stat of a path":      {hostile{info: &sandboxpb.FileInfo{Name: "a/b"}}, stat},
+		"a stat of a path":      {hostile{info: &sandboxpb.FileInfo{Name: []byte("a/b")}}, stat},
 		"more than the range":   {hostile{read: []*sandboxpb.ReadResponse{{Info: file, Data: make([]byte, 11)}}}, read},
 		"more, later":           {hostile{read: []*sandboxpb.ReadResponse{{Info: file, Data: make([]byte, 9)}, {Data: make([]byte, 2)}}}, read},
 		"no info":               {hostile{read: []*sandboxpb.ReadResponse{{Data: make([]byte, 1)}}}, read},

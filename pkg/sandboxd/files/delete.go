@@ -24,13 +24,13 @@ func (s *Service) Delete(ctx context.Context, r *sandboxpb.DeleteRequest) (*sand
 		return nil, err
 	}
 	defer leave()
-	dir, name, err := s.roots.Load().parent(r.Path, false)
+	dir, name, err := s.roots.Load().parent(string(r.Path), false)
 	if err != nil {
-		return nil, toStatus(r.Path, err)
+		return nil, toStatus(string(r.Path), err)
 	}
 	defer unix.Close(dir)
 	if err := remove(ctx, dir, name, r.Recursive, 0); err != nil {
-		return nil, toStatus(r.Path, err)
+		return nil, toStatus(string(r.Path), err)
 	}
 	return &sandboxpb.DeleteResponse{}, nil
 }

@@ -28,21 +28,21 @@ func (s *Service) List(r *sandboxpb.ListRequest, stream sandboxpb.Files_ListServ
 		return err
 	}
 	defer leave()
-	return toStatus(r.Path, s.list(r, stream))
+	return toStatus(string(r.Path), s.list(r, stream))
 }
 
 func (s *Service) list(r *sandboxpb.ListRequest, stream sandboxpb.Files_ListServer) error {
-	fd, err := s.roots.Load().open(r.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := s.roots.Load().open(string(r.Path), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
-	dir := os.NewFile(uintptr(fd), r.Path)
+	dir := os.NewFile(uintptr(fd), string(r.Path))
 	defer dir.Close()
 	limit := int(r.Limit)
 	if limit == 0 || limit > maxListed {
 		limit = maxListed
 	}
-	names, more, err := firstNames(dir, r.After, limit)
+	names, more, err := firstNames(dir, string(r.After), limit)
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,8 @@ func (s *Service) Stat(ctx context.Context, r *sandboxpb.StatRequest) (*sandboxp
 		return nil, err
 	}
 	defer leave()
-	info, err := s.stat(r.Path)
-	return info, toStatus(r.Path, err)
+	info, err := s.stat(string(r.Path))
+	return info, toStatus(string(r.Path), err)
 }
 
 func (s *Service) stat(path string) (*sandboxpb.FileInfo, error) {
@@ -127,8 +127,8 @@ func readLink(dir int, name string) (string, error) {
 
 func fileInfo(name string, st *unix.Stat_t, target string) *sandboxpb.FileInfo {
 	info := &sandboxpb.FileInfo{
-		Name: name, Size: uint64(st.Size), Mode: st.Mode & 0o7777,
-		ModifiedUnixNanos: st.Mtim.Nano(), LinkTarget: target,
+		Name: []byte(name), Size: uint64(st.Size), Mode: st.Mode & 0o7777,
+		ModifiedUnixNanos: st.Mtim.Nano(), LinkTarget: []byte(target),
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -151,11 +151,11 @@ func (s *Service) MakeDir(ctx context.Context, r *sandboxpb.MakeDirRequest) (*sa
 	}
 	defer leave()
 	info, err := s.makeDir(r)
-	return info, toStatus(r.Path, err)
+	return info, toStatus(string(r.Path), err)
 }
 
 func (s *Service) makeDir(r *sandboxpb.MakeDirRequest) (*sandboxpb.FileInfo, error) {
-	dir, name, err := s.roots.Load().parent(r.Path, r.Parents)
+	dir, name, err := s.roots.Load().parent(string(r.Path), r.Parents)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *Service) Read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServ
 		return err
 	}
 	defer leave()
-	return toStatus(r.Path, s.read(r, stream))
+	return toStatus(string(r.Path), s.read(r, stream))
 }
 
 // readChunk is the size of a piece of a file in a message, which with its envelope
@@ -190,7 +190,7 @@ const readChunk = 32<<10 - 128
 
 func (s *Service) read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServer) error {
 	// Not blocking: a pipe with the file's name would hold us for ever.
-	fd, err := s.roots.Load().open(r.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	fd, err := s.roots.Load().open(string(r.Path), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}
@@ -204,13 +204,13 @@ func (s *Service) read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServ
 	}
 	size := uint64(st.Size)
 	if r.Offset > size {
-		return status.Errorf(codes.OutOfRange, "%s: offset %d is beyond the end at %d", r.Path, r.Offset, size)
+		return status.Errorf(codes.OutOfRange, "%s: offset %d is beyond the end at %d", string(r.Path), r.Offset, size)
 	}
 	left := size - r.Offset
 	if r.Length != 0 {
 		left = min(left, r.Length)
 	}
-	response := &sandboxpb.ReadResponse{Info: fileInfo(filepath.Base(r.Path), &st, "")}
+	response := &sandboxpb.ReadResponse{Info: fileInfo(filepath.Base(string(r.Path)), &st, "")}
 	buffer := make([]byte, min(left, readChunk))
 	offset := int64(r.Offset)
 	for {
@@ -229,7 +229,7 @@ func (s *Service) read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServ
 			return nil
 		}
 		if n == 0 {
-			return status.Errorf(codes.Aborted, "%s: became shorter while it was read", r.Path)
+			return status.Errorf(codes.Aborted, "%s: became shorter while it was read", string(r.Path))
 		}
 	}
 }

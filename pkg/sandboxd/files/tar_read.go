@@ -26,7 +26,7 @@ func (s *Service) ReadTar(r *sandboxpb.ReadTarRequest, stream sandboxpb.Files_Re
 		return err
 	}
 	defer leave()
-	return toStatus(r.Path, s.readTar(r.Path, stream))
+	return toStatus(string(r.Path), s.readTar(string(r.Path), stream))
 }
 
 func (s *Service) readTar(path string, stream sandboxpb.Files_ReadTarServer) error {

@@ -34,9 +34,9 @@ func (s *Service) WriteTar(stream sandboxpb.Files_WriteTarServer) error {
 	if header == nil {
 		return status.Error(codes.InvalidArgument, "the first request has the header")
 	}
-	response, err := s.writeTar(header.Path, &receiver{stream: stream})
+	response, err := s.writeTar(string(header.Path), &receiver{stream: stream})
 	if err != nil {
-		return toStatus(header.Path, err)
+		return toStatus(string(header.Path), err)
 	}
 	return stream.SendAndClose(response)
 }

@@ -82,7 +82,7 @@ func (us *uploads) take(h *sandboxpb.WriteHeader, roots *Roots) (*upload, error)
 	if !u.mu.TryLock() {
 		return nil, status.Errorf(codes.Aborted, "upload %q: another part is being written", h.UploadId)
 	}
-	if u.gone || u.path != h.Path {
+	if u.gone || u.path != string(h.Path) {
 		u.mu.Unlock()
 		return nil, status.Errorf(codes.FailedPrecondition, "upload %q is over, or of another path", h.UploadId)
 	}
@@ -140,7 +140,7 @@ func (us *uploads) expire(now time.Time) {
 }
 
 func begin(h *sandboxpb.WriteHeader, roots *Roots) (*upload, error) {
-	dir, _, err := roots.parent(h.Path, true)
+	dir, _, err := roots.parent(string(h.Path), true)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func begin(h *sandboxpb.WriteHeader, roots *Roots) (*upload, error) {
 	if mode == 0 {
 		mode = 0o644
 	}
-	u := &upload{id: h.UploadId, path: h.Path, mode: mode, dir: -1}
+	u := &upload{id: h.UploadId, path: string(h.Path), mode: mode, dir: -1}
 	fd, err := beneath(dir, ".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EINVAL) {
 		u.name = ".safebeam-upload-" + randomName()
@@ -163,7 +163,7 @@ func begin(h *sandboxpb.WriteHeader, roots *Roots) (*upload, error) {
 		}
 		return nil, err
 	}
-	u.file = os.NewFile(uintptr(fd), h.Path)
+	u.file = os.NewFile(uintptr(fd), string(h.Path))
 	return u, nil
 }
 

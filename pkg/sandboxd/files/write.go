@@ -33,7 +33,7 @@ func (s *Service) Write(stream sandboxpb.Files_WriteServer) error {
 	}
 	response, err := s.write(header, stream)
 	if err != nil {
-		return toStatus(header.Path, err)
+		return toStatus(string(header.Path), err)
 	}
 	return stream.SendAndClose(response)
 }
@@ -50,7 +50,7 @@ func (s *Service) write(h *sandboxpb.WriteHeader, stream sandboxpb.Files_WriteSe
 	}
 	defer u.mu.Unlock()
 	if h.Offset > u.received {
-		return nil, status.Errorf(codes.OutOfRange, "%s: a part at %d leaves a hole, %d bytes have arrived", h.Path, h.Offset, u.received)
+		return nil, status.Errorf(codes.OutOfRange, "%s: a part at %d leaves a hole, %d bytes have arrived", string(h.Path), h.Offset, u.received)
 	}
 	if err := receivePart(u, h.Offset, stream); err != nil {
 		var st interface{ GRPCStatus() *status.Status }
@@ -64,7 +64,7 @@ func (s *Service) write(h *sandboxpb.WriteHeader, stream sandboxpb.Files_WriteSe
 		return &sandboxpb.WriteResponse{Received: u.received}, nil
 	}
 	if u.received != h.Total {
-		return nil, status.Errorf(codes.FailedPrecondition, "%s: %d of %d bytes have arrived", h.Path, u.received, h.Total)
+		return nil, status.Errorf(codes.FailedPrecondition, "%s: %d of %d bytes have arrived", string(h.Path), u.received, h.Total)
 	}
 	info, err := u.commit(roots)
 	if err != nil {
