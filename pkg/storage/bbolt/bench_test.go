@@ -225,6 +225,43 @@ func BenchmarkReopen(b *testing.B) {
 	}
 }
 
+// BenchmarkCreateDuringDefragment measures the pauses that an online
+// defragmentation of 100,000 objects makes for a writer.
+func BenchmarkCreateDuringDefragment(b *testing.B) {
+	db := openTest(b, Options{Dir: benchDir(b)})
+	ctx := context.Background()
+	fill(b, db, 100_000)
+	if err := db.Checkpoint(ctx); err != nil {
+		b.Fatal(err)
+	}
+	var worst time.Duration
+	n := 0
+	b.ResetTimer()
+	for range b.N {
+		done := make(chan error, 1)
+		go func() {
+			_, err := db.Defragment(ctx)
+			done <- err
+		}()
+		for running := true; running; n++ {
+			select {
+			case err := <-done:
+				if err != nil {
+					b.Fatal(err)
+				}
+				running = false
+			default:
+			}
+			start := time.Now()
+			mustPut(b, db, fmt.Sprintf("/during/%08d", n), "x", 0)
+			worst = max(worst, time.Since(start))
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(worst.Microseconds()), "max-µs")
+	b.ReportMetric(float64(n)/float64(b.N), "creates/op")
+}
+
 // BenchmarkSync is the disk's own limit: 4 KiB into a zeroed file, synced.
 func BenchmarkSync(b *testing.B) {
 	f, err := vfs.OS.OpenFile(filepath.Join(benchDir(b), "zeroed"), os.O_RDWR|os.O_CREATE, 0o600)
