@@ -4,7 +4,14 @@
 package apiserver_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,10 +19,14 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	etcd3testing "k8s.io/apiserver/pkg/storage/etcd3/testing"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 
+	"safebeam.dev/safebeam/pkg/apiserver/identity"
 	"safebeam.dev/safebeam/pkg/apiserver/options"
 	"safebeam.dev/safebeam/pkg/apiserver/servertest"
 	"safebeam.dev/safebeam/pkg/storage"
@@ -133,6 +144,43 @@ func TestNobodyIsAnonymous(t *testing.T) {
 				t.Errorf("%s with token %q: %s, want 401", path, token, response.Status)
 			}
 		}
+	}
+}
+
+func TestAClientCertificateSaysWhoSomebodyIs(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "people"}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := start(t, servertest.Settings{Options: func(o *options.Options) { o.Standalone.ClientCAFile = file }})
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ann", Organization: []string{identity.GroupView}},
+		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Client.BearerToken = ""
+	s.Client.CertData, s.Client.KeyData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), keyPEM
+	api := s.Clients().TightbeamV1()
+	if _, err := api.Conversations(namespace).Get(t.Context(), "c", metav1.GetOptions{}); err != nil {
+		t.Errorf("a viewer reads: %v", err)
+	}
+	if _, err := api.Conversations(namespace).Create(t.Context(), conversation("d"), metav1.CreateOptions{}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ann") {
+		t.Errorf("a viewer writes: %v, want a 403 for ann", err)
 	}
 }
 

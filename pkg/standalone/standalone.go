@@ -22,6 +22,7 @@ import (
 	"safebeam.dev/safebeam/pkg/apiserver/options"
 	"safebeam.dev/safebeam/pkg/controller"
 	"safebeam.dev/safebeam/pkg/gateway"
+	"safebeam.dev/safebeam/pkg/gateway/channels"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	"safebeam.dev/safebeam/pkg/launcher/local"
 )
@@ -94,12 +95,18 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 		return err
 	}
 	tokens := gateway.NewTokens()
+	channels, err := channels.New(clients)
+	if err != nil {
+		return err
+	}
+	server.Add(apiserver.Component{Name: "channels", Run: channels.Run, Client: true})
 	grpc := gateway.New(gateway.Options{
-		Broker: server.Storages.Broker,
-		Jobs:   tokens,
-		Users:  opened.Tokens,
-		API:    gateway.NewAPI(clients.TightbeamV1().RESTClient()),
-		TLS:    &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
+		Broker:   server.Storages.Broker,
+		Jobs:     tokens,
+		Users:    opened.Tokens,
+		API:      gateway.NewAPI(clients.TightbeamV1().RESTClient()),
+		Channels: channels,
+		TLS:      &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
 	})
 	server.Add(apiserver.Component{Name: "gateway", Run: func(ctx context.Context) error { return grpc.Serve(ctx, listener) }})
 
