@@ -29,6 +29,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -185,6 +186,8 @@ func (b *bench) exec(take func(sandboxes.Chunk) error, argv ...string) error {
 
 func (b *bench) sequential(name string, n int, argv ...string) error {
 	var times []time.Duration
+	gateway, agent := b.cpu()
+	defer func() { b.perUnit(name, float64(n), gateway, agent, "ms", time.Millisecond) }()
 	for range n {
 		began := time.Now()
 		if err := b.exec(nil, argv...); err != nil {
@@ -222,12 +225,38 @@ func (b *bench) parallel(workers, n int) error {
 	return nil
 }
 
+// cpu is the processor time that the gateway's side and sandboxd have used, which a
+// busy machine changes less than it changes anything else here.
+func (b *bench) cpu() (gateway, agent time.Duration) {
+	var own syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	gateway = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.sandbox.PID()))
+	if err != nil {
+		return gateway, 0
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var user, system int64
+	fmt.Sscan(fields[11], &user)
+	fmt.Sscan(fields[12], &system)
+	return gateway, time.Duration(user+system) * (time.Second / 100) // clock ticks
+}
+
+// perUnit prints what was used since, for each of n.
+func (b *bench) perUnit(name string, n float64, gateway, agent time.Duration, unit string, scale time.Duration) {
+	g, a := b.cpu()
+	figure(name+"_gateway_cpu_"+unit, float64(g-gateway)/float64(scale)/n, unit)
+	figure(name+"_sandboxd_cpu_"+unit, float64(a-agent)/float64(scale)/n, unit)
+}
+
 func throughput(name string, size int64, began time.Time) {
 	figure(name, float64(size)/(1<<20)/time.Since(began).Seconds(), "MiB/s")
 }
 
 func (b *bench) output(size int64) error {
 	var got int64
+	gateway, agent := b.cpu()
+	defer func() { b.perUnit("exec_output_gib", float64(size)/(1<<30), gateway, agent, "s", time.Second) }()
 	began := time.Now()
 	err := b.exec(func(c sandboxes.Chunk) error { got += int64(len(c.Data)); return nil }, "/usr/bin/head", "-c", fmt.Sprint(size), "/dev/zero")
 	if err == nil && got != size {
