@@ -22,6 +22,9 @@ type server struct {
 	kill func()
 }
 
+// settle is longer than anybody's checkpoint interval.
+const settle = 8 * time.Second
+
 // runRestart measures memory, disk and the way back after kill -9.
 func (b *bench) runRestart(ctx context.Context, objects int) error {
 	fmt.Fprintf(b.out, "\n%d objects of 1.1 KB, then kill -9 and restart\n", objects)
@@ -70,6 +73,9 @@ func (b *bench) restartOnce(name, dir string, objects int, start func() (*server
 		s.kill()
 		return err
 	}
+	// What a store does in the background, checkpoints above all, belongs to
+	// what it takes.
+	time.Sleep(settle)
 	rss, anonymous := memory(s.pid)
 	s.kill()
 	disk := diskBytes(dir)
