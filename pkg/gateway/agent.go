@@ -85,6 +85,17 @@ func (s *Server) Turn(request *pb.TurnRequest, stream grpc.ServerStreamingServer
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	if channel := request.GetReplyChannel(); channel != "" {
+		if s.options.Channels == nil {
+			return errNoChannels
+		}
+		if err := s.options.API.GetChannel(ctx, agent.user, agent.namespace, channel); err != nil {
+			return apiError(err)
+		}
+		if err := s.options.Channels.Reply(turn, channel, request.GetReplyAddress()); err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+	}
 	created, err := s.createTurn(ctx, agent, turn)
 	if err != nil {
 		return apiError(err)
@@ -215,9 +226,11 @@ func (s *Server) ensureDefault(ctx context.Context, agent *agent, model string) 
 
 // sendEvents streams a turn's events to its end.
 func (s *Server) sendEvents(ctx context.Context, turn *tightbeamv1.Turn, after int64, send func(*pb.TurnEvent) error) error {
+	ctx, cancel := untilStop(ctx)
+	defer cancel()
 	reader, err := s.options.Broker.Read(ctx, turn, after)
 	if err != nil {
-		return apiError(err)
+		return apiError(whyEnded(ctx, err))
 	}
 	for {
 		events, err := reader.Next(ctx)
@@ -225,7 +238,7 @@ func (s *Server) sendEvents(ctx context.Context, turn *tightbeamv1.Turn, after i
 			return nil
 		}
 		if err != nil {
-			return wireError(err)
+			return wireError(whyEnded(ctx, err))
 		}
 		for _, event := range events {
 			message, err := turns.EventToProto(event)

@@ -24,6 +24,9 @@ type API interface {
 	GetConversation(ctx context.Context, as user.Info, namespace, name string) (*tightbeamv1.Conversation, error)
 	CreateConversation(ctx context.Context, as user.Info, conversation *tightbeamv1.Conversation) (*tightbeamv1.Conversation, error)
 	ListModels(ctx context.Context, as user.Info, namespace string) (*tightbeamv1.TightbeamModelList, error)
+	// GetChannel and ListChannels tell whether the user may.
+	GetChannel(ctx context.Context, as user.Info, namespace, name string) error
+	ListChannels(ctx context.Context, as user.Info, namespace string) error
 }
 
 // impersonating is the API over a client that may act as anybody: the server's
@@ -56,6 +59,15 @@ func (a impersonating) CreateConversation(ctx context.Context, as user.Info, con
 func (a impersonating) ListModels(ctx context.Context, as user.Info, namespace string) (*tightbeamv1.TightbeamModelList, error) {
 	out := &tightbeamv1.TightbeamModelList{}
 	return out, impersonate(a.client.Get(), as).Namespace(namespace).Resource("tightbeammodels").Do(ctx).Into(out)
+}
+
+func (a impersonating) GetChannel(ctx context.Context, as user.Info, namespace, name string) error {
+	return impersonate(a.client.Get(), as).Namespace(namespace).Resource("tightbeamchannels").Name(name).Do(ctx).Error()
+}
+
+func (a impersonating) ListChannels(ctx context.Context, as user.Info, namespace string) error {
+	return impersonate(a.client.Get(), as).Namespace(namespace).Resource("tightbeamchannels").
+		VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
 }
 
 func (a impersonating) post(ctx context.Context, as user.Info, namespace, resource string, in runtime.Object, out runtime.Object) error {

@@ -19,14 +19,18 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// RoleLLMJob is the role of the jobs that pull turns.
-const RoleLLMJob = "llm-job"
+// The roles of jobs: those that pull turns, and those that bridge a platform.
+const (
+	RoleLLMJob  = "llm-job"
+	RoleChannel = "channel"
+)
 
 // Identity says what the bearer of a job's token is.
 type Identity struct {
 	Role      string
 	Namespace string
-	// Name of the object that it serves: the TightbeamModel.
+	// Name of the object that it serves: the TightbeamModel or the
+	// TightbeamChannel.
 	Name string
 	// Job is the name of the job.
 	Job string
@@ -87,6 +91,10 @@ func (t *Tokens) AuthenticateJob(_ context.Context, token string) (*Identity, er
 type caller struct {
 	job  *Identity
 	user user.Info
+	// insecure: everybody is this caller, whatever they are.
+	insecure bool
+	// stopping ends when the server stops.
+	stopping context.Context
 }
 
 // authenticate finds out who calls. fixed is the identity of everybody on a
@@ -95,13 +103,25 @@ type callers struct {
 	jobs  Jobs
 	users authenticator.Token
 	fixed *caller
+	// stopping is every caller's.
+	stopping context.Context
 }
 
 var errNoToken = status.Error(codes.Unauthenticated, `a bearer token is needed: send the metadata "authorization: Bearer TOKEN"`)
 
 func (c callers) authenticate(ctx context.Context) (*caller, error) {
+	who, err := c.identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	who.stopping = c.stopping
+	return who, nil
+}
+
+func (c callers) identify(ctx context.Context) (*caller, error) {
 	if c.fixed != nil {
-		return c.fixed, nil
+		who := *c.fixed
+		return &who, nil
 	}
 	token := bearer(ctx)
 	if token == "" {
@@ -144,6 +164,18 @@ func (c *caller) llmJob() (*Identity, error) {
 		return nil, status.Error(codes.PermissionDenied, "only LLM jobs may pull and answer turns")
 	}
 	return c.job, nil
+}
+
+// channelJob returns the identity of a caller that must be a channel's job. On
+// a listener without tokens the request says which channel.
+func (c *caller) channelJob() (*Identity, error) {
+	switch {
+	case c.job != nil && c.job.Role == RoleChannel:
+		return c.job, nil
+	case c.insecure && c.job != nil:
+		return &Identity{Role: RoleChannel, Namespace: c.job.Namespace}, nil
+	}
+	return nil, status.Error(codes.PermissionDenied, "only the jobs of channels may bridge a platform")
 }
 
 // serviceAccountNamespace returns the namespace of a ServiceAccount's name.

@@ -41,8 +41,10 @@ func (s *Server) GetTurn(ctx context.Context, request *pb.GetTurnRequest) (*pb.T
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := untilStop(ctx)
+	defer cancel()
 	assignment, err := s.options.Broker.GetTurn(ctx, job.Namespace, model, name)
-	return assignment, wireError(err)
+	return assignment, wireError(whyEnded(ctx, err))
 }
 
 // jobNames returns the model and the name of a job. The request may leave them

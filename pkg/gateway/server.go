@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"safebeam.dev/safebeam/pkg/gateway/channels"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
@@ -44,6 +45,9 @@ type Options struct {
 	Users authenticator.Token
 	// API is the API server as an agent sees it. Nil: agents are not served.
 	API API
+	// Channels joins the jobs of channels. Nil: they are not served. Its owner
+	// runs it.
+	Channels *channels.Hub
 	// TLS has the certificate of the gateway.
 	TLS *tls.Config
 }
@@ -79,10 +83,11 @@ func (s *Server) ServeInsecure(ctx context.Context, listener net.Listener, ident
 	default:
 		return fmt.Errorf("gateway: cannot tell whether %s is local", listener.Addr())
 	}
-	return s.serve(ctx, listener, callers{fixed: &caller{job: &identity, user: agent}})
+	return s.serve(ctx, listener, callers{fixed: &caller{job: &identity, user: agent, insecure: true}})
 }
 
 func (s *Server) serve(ctx context.Context, listener net.Listener, who callers, extra ...grpc.ServerOption) error {
+	who.stopping = ctx
 	server := grpc.NewServer(append(extra,
 		grpc.MaxRecvMsgSize(MaxMessageSize),
 		grpc.MaxSendMsgSize(MaxMessageSize),
@@ -123,6 +128,22 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, who callers, 
 type callerKey struct{}
 
 func callerOf(ctx context.Context) *caller { return ctx.Value(callerKey{}).(*caller) }
+
+// untilStop ends with the call or with the server, whichever is first: what
+// only waits does not hold up a stop.
+func untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(callerOf(ctx).stopping, func() { cancel(turns.ErrStopped) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// whyEnded tells a stop from a caller that went away.
+func whyEnded(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), turns.ErrStopped) {
+		return turns.ErrStopped
+	}
+	return err
+}
 
 // unary and stream authenticate every call but the health check.
 func (c callers) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

@@ -24,6 +24,7 @@ import (
 	"safebeam.dev/safebeam/pkg/apiserver"
 	"safebeam.dev/safebeam/pkg/apiserver/options"
 	"safebeam.dev/safebeam/pkg/gateway"
+	"safebeam.dev/safebeam/pkg/gateway/channels"
 	"safebeam.dev/safebeam/pkg/gateway/podidentity"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	"safebeam.dev/safebeam/pkg/storage"
@@ -73,12 +74,18 @@ func (o *Options) addGateway(ctx context.Context, opened *options.Opened, server
 		}
 		return obj.(*tightbeamv1.TightbeamModel), nil
 	}
+	channels, err := channels.New(own)
+	if err != nil {
+		return err
+	}
+	server.Add(apiserver.Component{Name: "channels", Run: channels.Run, Client: true})
 	grpc := gateway.New(gateway.Options{
-		Broker: server.Storages.Broker,
-		Jobs:   &podidentity.Jobs{Tokens: tokens, Records: pods, Model: model},
-		Users:  forAudience(tokens, podidentity.AudienceAgent),
-		API:    gateway.NewAPI(own.TightbeamV1().RESTClient()),
-		TLS:    &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
+		Broker:   server.Storages.Broker,
+		Jobs:     &podidentity.Jobs{Tokens: tokens, Records: pods, Model: model},
+		Users:    forAudience(tokens, podidentity.AudienceAgent),
+		API:      gateway.NewAPI(own.TightbeamV1().RESTClient()),
+		Channels: channels,
+		TLS:      &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
 	})
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", o.GatewayAddress)

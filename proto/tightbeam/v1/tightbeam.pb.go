@@ -1774,8 +1774,11 @@ type TurnRequest struct {
 	Temperature        *float64               `protobuf:"fixed64,18,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	ResponseSchemaJson string                 `protobuf:"bytes,19,opt,name=response_schema_json,json=responseSchemaJson,proto3" json:"response_schema_json,omitempty"`
 	DeadlineSeconds    uint32                 `protobuf:"varint,20,opt,name=deadline_seconds,json=deadlineSeconds,proto3" json:"deadline_seconds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// reply_address is the InboundMessage's, with reply_channel. Without it the
+	// answer goes to where the channel's last message came from.
+	ReplyAddress  *ChannelAddress `protobuf:"bytes,21,opt,name=reply_address,json=replyAddress,proto3" json:"reply_address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TurnRequest) Reset() {
@@ -1883,6 +1886,13 @@ func (x *TurnRequest) GetDeadlineSeconds() uint32 {
 		return x.DeadlineSeconds
 	}
 	return 0
+}
+
+func (x *TurnRequest) GetReplyAddress() *ChannelAddress {
+	if x != nil {
+		return x.ReplyAddress
+	}
+	return nil
 }
 
 type TurnStarted struct {
@@ -2523,18 +2533,82 @@ func (x *ListModelsResponse) GetModels() []*ModelInfo {
 	return nil
 }
 
-type ChannelRegister struct {
+// ChannelAddress is a place on a platform, in the platform's own ids.
+type ChannelAddress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ChannelType   string                 `protobuf:"bytes,1,opt,name=channel_type,json=channelType,proto3" json:"channel_type,omitempty"`
-	ChannelName   string                 `protobuf:"bytes,2,opt,name=channel_name,json=channelName,proto3" json:"channel_name,omitempty"`
-	Workspace     string                 `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	ChannelId     string                 `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
+	ThreadId      string                 `protobuf:"bytes,2,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	MessageId     string                 `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"` // the message that is answered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelAddress) Reset() {
+	*x = ChannelAddress{}
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelAddress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelAddress) ProtoMessage() {}
+
+func (x *ChannelAddress) ProtoReflect() protoreflect.Message {
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelAddress.ProtoReflect.Descriptor instead.
+func (*ChannelAddress) Descriptor() ([]byte, []int) {
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ChannelAddress) GetChannelId() string {
+	if x != nil {
+		return x.ChannelId
+	}
+	return ""
+}
+
+func (x *ChannelAddress) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *ChannelAddress) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+type ChannelRegister struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ChannelType string                 `protobuf:"bytes,1,opt,name=channel_type,json=channelType,proto3" json:"channel_type,omitempty"`
+	ChannelName string                 `protobuf:"bytes,2,opt,name=channel_name,json=channelName,proto3" json:"channel_name,omitempty"`
+	Workspace   string                 `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// acknowledges says that the job sends ChannelSent. What it has not
+	// acknowledged is sent to it again when it comes back.
+	Acknowledges  bool `protobuf:"varint,16,opt,name=acknowledges,proto3" json:"acknowledges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChannelRegister) Reset() {
 	*x = ChannelRegister{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[31]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2620,7 @@ func (x *ChannelRegister) String() string {
 func (*ChannelRegister) ProtoMessage() {}
 
 func (x *ChannelRegister) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[31]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2633,7 @@ func (x *ChannelRegister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelRegister.ProtoReflect.Descriptor instead.
 func (*ChannelRegister) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{31}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChannelRegister) GetChannelType() string {
@@ -2583,17 +2657,27 @@ func (x *ChannelRegister) GetWorkspace() string {
 	return ""
 }
 
+func (x *ChannelRegister) GetAcknowledges() bool {
+	if x != nil {
+		return x.Acknowledges
+	}
+	return false
+}
+
 type UserMessage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Content       []*ContentBlock        `protobuf:"bytes,1,rep,name=content,proto3" json:"content,omitempty"`
-	Sender        string                 `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Content []*ContentBlock        `protobuf:"bytes,1,rep,name=content,proto3" json:"content,omitempty"` // text and images
+	Sender  string                 `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
+	// address is where the message was written. Its message_id makes a message
+	// that the platform delivers twice one.
+	Address       *ChannelAddress `protobuf:"bytes,16,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UserMessage) Reset() {
 	*x = UserMessage{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[32]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2689,7 @@ func (x *UserMessage) String() string {
 func (*UserMessage) ProtoMessage() {}
 
 func (x *UserMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[32]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2702,7 @@ func (x *UserMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserMessage.ProtoReflect.Descriptor instead.
 func (*UserMessage) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{32}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UserMessage) GetContent() []*ContentBlock {
@@ -2635,12 +2719,64 @@ func (x *UserMessage) GetSender() string {
 	return ""
 }
 
+func (x *UserMessage) GetAddress() *ChannelAddress {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+type ChannelSent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelSent) Reset() {
+	*x = ChannelSent{}
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelSent) ProtoMessage() {}
+
+func (x *ChannelSent) ProtoReflect() protoreflect.Message {
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelSent.ProtoReflect.Descriptor instead.
+func (*ChannelSent) Descriptor() ([]byte, []int) {
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ChannelSent) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type ChannelInbound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
 	//
 	//	*ChannelInbound_Register
 	//	*ChannelInbound_UserMessage
+	//	*ChannelInbound_Sent
 	Message       isChannelInbound_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2648,7 +2784,7 @@ type ChannelInbound struct {
 
 func (x *ChannelInbound) Reset() {
 	*x = ChannelInbound{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[33]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2796,7 @@ func (x *ChannelInbound) String() string {
 func (*ChannelInbound) ProtoMessage() {}
 
 func (x *ChannelInbound) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[33]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2809,7 @@ func (x *ChannelInbound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelInbound.ProtoReflect.Descriptor instead.
 func (*ChannelInbound) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{33}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChannelInbound) GetMessage() isChannelInbound_Message {
@@ -2701,6 +2837,15 @@ func (x *ChannelInbound) GetUserMessage() *UserMessage {
 	return nil
 }
 
+func (x *ChannelInbound) GetSent() *ChannelSent {
+	if x != nil {
+		if x, ok := x.Message.(*ChannelInbound_Sent); ok {
+			return x.Sent
+		}
+	}
+	return nil
+}
+
 type isChannelInbound_Message interface {
 	isChannelInbound_Message()
 }
@@ -2713,20 +2858,30 @@ type ChannelInbound_UserMessage struct {
 	UserMessage *UserMessage `protobuf:"bytes,2,opt,name=user_message,json=userMessage,proto3,oneof"`
 }
 
+type ChannelInbound_Sent struct {
+	Sent *ChannelSent `protobuf:"bytes,16,opt,name=sent,proto3,oneof"`
+}
+
 func (*ChannelInbound_Register) isChannelInbound_Message() {}
 
 func (*ChannelInbound_UserMessage) isChannelInbound_Message() {}
 
+func (*ChannelInbound_Sent) isChannelInbound_Message() {}
+
 type ChannelSend struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Content       []*ContentBlock        `protobuf:"bytes,1,rep,name=content,proto3" json:"content,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Content []*ContentBlock        `protobuf:"bytes,1,rep,name=content,proto3" json:"content,omitempty"` // text
+	Address *ChannelAddress        `protobuf:"bytes,16,opt,name=address,proto3" json:"address,omitempty"`
+	// id of this answer; one that was said already is to be left out. Empty: a
+	// notice, which is not acknowledged.
+	Id            string `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChannelSend) Reset() {
 	*x = ChannelSend{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[34]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +2893,7 @@ func (x *ChannelSend) String() string {
 func (*ChannelSend) ProtoMessage() {}
 
 func (x *ChannelSend) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[34]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +2906,7 @@ func (x *ChannelSend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelSend.ProtoReflect.Descriptor instead.
 func (*ChannelSend) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{34}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChannelSend) GetContent() []*ContentBlock {
@@ -2759,6 +2914,20 @@ func (x *ChannelSend) GetContent() []*ContentBlock {
 		return x.Content
 	}
 	return nil
+}
+
+func (x *ChannelSend) GetAddress() *ChannelAddress {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *ChannelSend) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type ChannelOutbound struct {
@@ -2773,7 +2942,7 @@ type ChannelOutbound struct {
 
 func (x *ChannelOutbound) Reset() {
 	*x = ChannelOutbound{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[35]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2954,7 @@ func (x *ChannelOutbound) String() string {
 func (*ChannelOutbound) ProtoMessage() {}
 
 func (x *ChannelOutbound) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[35]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2967,7 @@ func (x *ChannelOutbound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelOutbound.ProtoReflect.Descriptor instead.
 func (*ChannelOutbound) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{35}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChannelOutbound) GetMessage() isChannelOutbound_Message {
@@ -2835,7 +3004,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[36]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3016,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[36]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3029,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{36}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{38}
 }
 
 type InboundMessage struct {
@@ -2868,13 +3037,14 @@ type InboundMessage struct {
 	Content       []*ContentBlock        `protobuf:"bytes,1,rep,name=content,proto3" json:"content,omitempty"`
 	Sender        string                 `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
 	ReplyChannel  *string                `protobuf:"bytes,3,opt,name=reply_channel,json=replyChannel,proto3,oneof" json:"reply_channel,omitempty"`
+	Address       *ChannelAddress        `protobuf:"bytes,16,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InboundMessage) Reset() {
 	*x = InboundMessage{}
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[37]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3056,7 @@ func (x *InboundMessage) String() string {
 func (*InboundMessage) ProtoMessage() {}
 
 func (x *InboundMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[37]
+	mi := &file_tightbeam_v1_tightbeam_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3069,7 @@ func (x *InboundMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboundMessage.ProtoReflect.Descriptor instead.
 func (*InboundMessage) Descriptor() ([]byte, []int) {
-	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{37}
+	return file_tightbeam_v1_tightbeam_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *InboundMessage) GetContent() []*ContentBlock {
@@ -2921,6 +3091,13 @@ func (x *InboundMessage) GetReplyChannel() string {
 		return *x.ReplyChannel
 	}
 	return ""
+}
+
+func (x *InboundMessage) GetAddress() *ChannelAddress {
+	if x != nil {
+		return x.Address
+	}
+	return nil
 }
 
 var File_tightbeam_v1_tightbeam_proto protoreflect.FileDescriptor
@@ -3054,7 +3231,7 @@ const file_tightbeam_v1_tightbeam_proto_rawDesc = "" +
 	"\x05chunk\"=\n" +
 	"\aTurnAck\x12\x1a\n" +
 	"\breceived\x18\x10 \x01(\x03R\breceived\x12\x16\n" +
-	"\x06cancel\x18\x11 \x01(\bR\x06cancel\"\xf6\x03\n" +
+	"\x06cancel\x18\x11 \x01(\bR\x06cancel\"\xb9\x04\n" +
 	"\vTurnRequest\x12\x1b\n" +
 	"\x06system\x18\x01 \x01(\tH\x00R\x06system\x88\x01\x01\x122\n" +
 	"\x05tools\x18\x02 \x03(\v2\x1c.tightbeam.v1.ToolDefinitionR\x05tools\x121\n" +
@@ -3068,7 +3245,8 @@ const file_tightbeam_v1_tightbeam_proto_rawDesc = "" +
 	"max_tokens\x18\x11 \x01(\rR\tmaxTokens\x12%\n" +
 	"\vtemperature\x18\x12 \x01(\x01H\x04R\vtemperature\x88\x01\x01\x120\n" +
 	"\x14response_schema_json\x18\x13 \x01(\tR\x12responseSchemaJson\x12)\n" +
-	"\x10deadline_seconds\x18\x14 \x01(\rR\x0fdeadlineSecondsB\t\n" +
+	"\x10deadline_seconds\x18\x14 \x01(\rR\x0fdeadlineSeconds\x12A\n" +
+	"\rreply_address\x18\x15 \x01(\v2\x1c.tightbeam.v1.ChannelAddressR\freplyAddressB\t\n" +
 	"\a_systemB\b\n" +
 	"\x06_agentB\b\n" +
 	"\x06_modelB\x10\n" +
@@ -3115,28 +3293,42 @@ const file_tightbeam_v1_tightbeam_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tR\x05model\x12 \n" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\"E\n" +
 	"\x12ListModelsResponse\x12/\n" +
-	"\x06models\x18\x01 \x03(\v2\x17.tightbeam.v1.ModelInfoR\x06models\"u\n" +
+	"\x06models\x18\x01 \x03(\v2\x17.tightbeam.v1.ModelInfoR\x06models\"k\n" +
+	"\x0eChannelAddress\x12\x1d\n" +
+	"\n" +
+	"channel_id\x18\x01 \x01(\tR\tchannelId\x12\x1b\n" +
+	"\tthread_id\x18\x02 \x01(\tR\bthreadId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\tR\tmessageId\"\x99\x01\n" +
 	"\x0fChannelRegister\x12!\n" +
 	"\fchannel_type\x18\x01 \x01(\tR\vchannelType\x12!\n" +
 	"\fchannel_name\x18\x02 \x01(\tR\vchannelName\x12\x1c\n" +
-	"\tworkspace\x18\x03 \x01(\tR\tworkspace\"[\n" +
+	"\tworkspace\x18\x03 \x01(\tR\tworkspace\x12\"\n" +
+	"\facknowledges\x18\x10 \x01(\bR\facknowledges\"\x93\x01\n" +
 	"\vUserMessage\x124\n" +
 	"\acontent\x18\x01 \x03(\v2\x1a.tightbeam.v1.ContentBlockR\acontent\x12\x16\n" +
-	"\x06sender\x18\x02 \x01(\tR\x06sender\"\x98\x01\n" +
+	"\x06sender\x18\x02 \x01(\tR\x06sender\x126\n" +
+	"\aaddress\x18\x10 \x01(\v2\x1c.tightbeam.v1.ChannelAddressR\aaddress\"\x1d\n" +
+	"\vChannelSent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc9\x01\n" +
 	"\x0eChannelInbound\x12;\n" +
 	"\bregister\x18\x01 \x01(\v2\x1d.tightbeam.v1.ChannelRegisterH\x00R\bregister\x12>\n" +
-	"\fuser_message\x18\x02 \x01(\v2\x19.tightbeam.v1.UserMessageH\x00R\vuserMessageB\t\n" +
-	"\amessage\"C\n" +
+	"\fuser_message\x18\x02 \x01(\v2\x19.tightbeam.v1.UserMessageH\x00R\vuserMessage\x12/\n" +
+	"\x04sent\x18\x10 \x01(\v2\x19.tightbeam.v1.ChannelSentH\x00R\x04sentB\t\n" +
+	"\amessage\"\x8b\x01\n" +
 	"\vChannelSend\x124\n" +
-	"\acontent\x18\x01 \x03(\v2\x1a.tightbeam.v1.ContentBlockR\acontent\"\\\n" +
+	"\acontent\x18\x01 \x03(\v2\x1a.tightbeam.v1.ContentBlockR\acontent\x126\n" +
+	"\aaddress\x18\x10 \x01(\v2\x1c.tightbeam.v1.ChannelAddressR\aaddress\x12\x0e\n" +
+	"\x02id\x18\x11 \x01(\tR\x02id\"\\\n" +
 	"\x0fChannelOutbound\x12>\n" +
 	"\fsend_message\x18\x01 \x01(\v2\x19.tightbeam.v1.ChannelSendH\x00R\vsendMessageB\t\n" +
 	"\amessage\"\x12\n" +
-	"\x10SubscribeRequest\"\x9a\x01\n" +
+	"\x10SubscribeRequest\"\xd2\x01\n" +
 	"\x0eInboundMessage\x124\n" +
 	"\acontent\x18\x01 \x03(\v2\x1a.tightbeam.v1.ContentBlockR\acontent\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12(\n" +
-	"\rreply_channel\x18\x03 \x01(\tH\x00R\freplyChannel\x88\x01\x01B\x10\n" +
+	"\rreply_channel\x18\x03 \x01(\tH\x00R\freplyChannel\x88\x01\x01\x126\n" +
+	"\aaddress\x18\x10 \x01(\v2\x1c.tightbeam.v1.ChannelAddressR\aaddressB\x10\n" +
 	"\x0e_reply_channel*\xa2\x02\n" +
 	"\n" +
 	"StopReason\x12\x1b\n" +
@@ -3187,7 +3379,7 @@ func file_tightbeam_v1_tightbeam_proto_rawDescGZIP() []byte {
 }
 
 var file_tightbeam_v1_tightbeam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tightbeam_v1_tightbeam_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_tightbeam_v1_tightbeam_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_tightbeam_v1_tightbeam_proto_goTypes = []any{
 	(StopReason)(0),            // 0: tightbeam.v1.StopReason
 	(ErrorClass)(0),            // 1: tightbeam.v1.ErrorClass
@@ -3222,13 +3414,15 @@ var file_tightbeam_v1_tightbeam_proto_goTypes = []any{
 	(*ListModelsRequest)(nil),  // 30: tightbeam.v1.ListModelsRequest
 	(*ModelInfo)(nil),          // 31: tightbeam.v1.ModelInfo
 	(*ListModelsResponse)(nil), // 32: tightbeam.v1.ListModelsResponse
-	(*ChannelRegister)(nil),    // 33: tightbeam.v1.ChannelRegister
-	(*UserMessage)(nil),        // 34: tightbeam.v1.UserMessage
-	(*ChannelInbound)(nil),     // 35: tightbeam.v1.ChannelInbound
-	(*ChannelSend)(nil),        // 36: tightbeam.v1.ChannelSend
-	(*ChannelOutbound)(nil),    // 37: tightbeam.v1.ChannelOutbound
-	(*SubscribeRequest)(nil),   // 38: tightbeam.v1.SubscribeRequest
-	(*InboundMessage)(nil),     // 39: tightbeam.v1.InboundMessage
+	(*ChannelAddress)(nil),     // 33: tightbeam.v1.ChannelAddress
+	(*ChannelRegister)(nil),    // 34: tightbeam.v1.ChannelRegister
+	(*UserMessage)(nil),        // 35: tightbeam.v1.UserMessage
+	(*ChannelSent)(nil),        // 36: tightbeam.v1.ChannelSent
+	(*ChannelInbound)(nil),     // 37: tightbeam.v1.ChannelInbound
+	(*ChannelSend)(nil),        // 38: tightbeam.v1.ChannelSend
+	(*ChannelOutbound)(nil),    // 39: tightbeam.v1.ChannelOutbound
+	(*SubscribeRequest)(nil),   // 40: tightbeam.v1.SubscribeRequest
+	(*InboundMessage)(nil),     // 41: tightbeam.v1.InboundMessage
 }
 var file_tightbeam_v1_tightbeam_proto_depIdxs = []int32{
 	2,  // 0: tightbeam.v1.ContentBlock.text:type_name -> tightbeam.v1.TextBlock
@@ -3256,46 +3450,51 @@ var file_tightbeam_v1_tightbeam_proto_depIdxs = []int32{
 	10, // 22: tightbeam.v1.TurnResultChunk.usage:type_name -> tightbeam.v1.Usage
 	7,  // 23: tightbeam.v1.TurnRequest.tools:type_name -> tightbeam.v1.ToolDefinition
 	9,  // 24: tightbeam.v1.TurnRequest.messages:type_name -> tightbeam.v1.Message
-	1,  // 25: tightbeam.v1.AttemptFailed.class:type_name -> tightbeam.v1.ErrorClass
-	14, // 26: tightbeam.v1.TurnEvent.content_delta:type_name -> tightbeam.v1.ContentDelta
-	15, // 27: tightbeam.v1.TurnEvent.tool_use_start:type_name -> tightbeam.v1.ToolUseStart
-	16, // 28: tightbeam.v1.TurnEvent.tool_use_input:type_name -> tightbeam.v1.ToolUseInput
-	17, // 29: tightbeam.v1.TurnEvent.complete:type_name -> tightbeam.v1.TurnComplete
-	18, // 30: tightbeam.v1.TurnEvent.error:type_name -> tightbeam.v1.TurnError
-	19, // 31: tightbeam.v1.TurnEvent.thinking_delta:type_name -> tightbeam.v1.ThinkingDelta
-	20, // 32: tightbeam.v1.TurnEvent.block_start:type_name -> tightbeam.v1.BlockStart
-	21, // 33: tightbeam.v1.TurnEvent.block_stop:type_name -> tightbeam.v1.BlockStop
-	10, // 34: tightbeam.v1.TurnEvent.usage:type_name -> tightbeam.v1.Usage
-	25, // 35: tightbeam.v1.TurnEvent.started:type_name -> tightbeam.v1.TurnStarted
-	26, // 36: tightbeam.v1.TurnEvent.attempt_failed:type_name -> tightbeam.v1.AttemptFailed
-	27, // 37: tightbeam.v1.TurnEvent.resumed:type_name -> tightbeam.v1.TurnResumed
-	28, // 38: tightbeam.v1.TurnEvent.cancelled:type_name -> tightbeam.v1.TurnCancelled
-	31, // 39: tightbeam.v1.ListModelsResponse.models:type_name -> tightbeam.v1.ModelInfo
-	6,  // 40: tightbeam.v1.UserMessage.content:type_name -> tightbeam.v1.ContentBlock
-	33, // 41: tightbeam.v1.ChannelInbound.register:type_name -> tightbeam.v1.ChannelRegister
-	34, // 42: tightbeam.v1.ChannelInbound.user_message:type_name -> tightbeam.v1.UserMessage
-	6,  // 43: tightbeam.v1.ChannelSend.content:type_name -> tightbeam.v1.ContentBlock
-	36, // 44: tightbeam.v1.ChannelOutbound.send_message:type_name -> tightbeam.v1.ChannelSend
-	6,  // 45: tightbeam.v1.InboundMessage.content:type_name -> tightbeam.v1.ContentBlock
-	11, // 46: tightbeam.v1.TightbeamController.GetTurn:input_type -> tightbeam.v1.GetTurnRequest
-	22, // 47: tightbeam.v1.TightbeamController.StreamTurnResult:input_type -> tightbeam.v1.TurnResultChunk
-	22, // 48: tightbeam.v1.TightbeamController.StreamTurnResultAcked:input_type -> tightbeam.v1.TurnResultChunk
-	24, // 49: tightbeam.v1.TightbeamController.Turn:input_type -> tightbeam.v1.TurnRequest
-	30, // 50: tightbeam.v1.TightbeamController.ListModels:input_type -> tightbeam.v1.ListModelsRequest
-	35, // 51: tightbeam.v1.TightbeamController.ChannelStream:input_type -> tightbeam.v1.ChannelInbound
-	38, // 52: tightbeam.v1.TightbeamController.Subscribe:input_type -> tightbeam.v1.SubscribeRequest
-	13, // 53: tightbeam.v1.TightbeamController.GetTurn:output_type -> tightbeam.v1.TurnAssignment
-	23, // 54: tightbeam.v1.TightbeamController.StreamTurnResult:output_type -> tightbeam.v1.TurnAck
-	23, // 55: tightbeam.v1.TightbeamController.StreamTurnResultAcked:output_type -> tightbeam.v1.TurnAck
-	29, // 56: tightbeam.v1.TightbeamController.Turn:output_type -> tightbeam.v1.TurnEvent
-	32, // 57: tightbeam.v1.TightbeamController.ListModels:output_type -> tightbeam.v1.ListModelsResponse
-	37, // 58: tightbeam.v1.TightbeamController.ChannelStream:output_type -> tightbeam.v1.ChannelOutbound
-	39, // 59: tightbeam.v1.TightbeamController.Subscribe:output_type -> tightbeam.v1.InboundMessage
-	53, // [53:60] is the sub-list for method output_type
-	46, // [46:53] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	33, // 25: tightbeam.v1.TurnRequest.reply_address:type_name -> tightbeam.v1.ChannelAddress
+	1,  // 26: tightbeam.v1.AttemptFailed.class:type_name -> tightbeam.v1.ErrorClass
+	14, // 27: tightbeam.v1.TurnEvent.content_delta:type_name -> tightbeam.v1.ContentDelta
+	15, // 28: tightbeam.v1.TurnEvent.tool_use_start:type_name -> tightbeam.v1.ToolUseStart
+	16, // 29: tightbeam.v1.TurnEvent.tool_use_input:type_name -> tightbeam.v1.ToolUseInput
+	17, // 30: tightbeam.v1.TurnEvent.complete:type_name -> tightbeam.v1.TurnComplete
+	18, // 31: tightbeam.v1.TurnEvent.error:type_name -> tightbeam.v1.TurnError
+	19, // 32: tightbeam.v1.TurnEvent.thinking_delta:type_name -> tightbeam.v1.ThinkingDelta
+	20, // 33: tightbeam.v1.TurnEvent.block_start:type_name -> tightbeam.v1.BlockStart
+	21, // 34: tightbeam.v1.TurnEvent.block_stop:type_name -> tightbeam.v1.BlockStop
+	10, // 35: tightbeam.v1.TurnEvent.usage:type_name -> tightbeam.v1.Usage
+	25, // 36: tightbeam.v1.TurnEvent.started:type_name -> tightbeam.v1.TurnStarted
+	26, // 37: tightbeam.v1.TurnEvent.attempt_failed:type_name -> tightbeam.v1.AttemptFailed
+	27, // 38: tightbeam.v1.TurnEvent.resumed:type_name -> tightbeam.v1.TurnResumed
+	28, // 39: tightbeam.v1.TurnEvent.cancelled:type_name -> tightbeam.v1.TurnCancelled
+	31, // 40: tightbeam.v1.ListModelsResponse.models:type_name -> tightbeam.v1.ModelInfo
+	6,  // 41: tightbeam.v1.UserMessage.content:type_name -> tightbeam.v1.ContentBlock
+	33, // 42: tightbeam.v1.UserMessage.address:type_name -> tightbeam.v1.ChannelAddress
+	34, // 43: tightbeam.v1.ChannelInbound.register:type_name -> tightbeam.v1.ChannelRegister
+	35, // 44: tightbeam.v1.ChannelInbound.user_message:type_name -> tightbeam.v1.UserMessage
+	36, // 45: tightbeam.v1.ChannelInbound.sent:type_name -> tightbeam.v1.ChannelSent
+	6,  // 46: tightbeam.v1.ChannelSend.content:type_name -> tightbeam.v1.ContentBlock
+	33, // 47: tightbeam.v1.ChannelSend.address:type_name -> tightbeam.v1.ChannelAddress
+	38, // 48: tightbeam.v1.ChannelOutbound.send_message:type_name -> tightbeam.v1.ChannelSend
+	6,  // 49: tightbeam.v1.InboundMessage.content:type_name -> tightbeam.v1.ContentBlock
+	33, // 50: tightbeam.v1.InboundMessage.address:type_name -> tightbeam.v1.ChannelAddress
+	11, // 51: tightbeam.v1.TightbeamController.GetTurn:input_type -> tightbeam.v1.GetTurnRequest
+	22, // 52: tightbeam.v1.TightbeamController.StreamTurnResult:input_type -> tightbeam.v1.TurnResultChunk
+	22, // 53: tightbeam.v1.TightbeamController.StreamTurnResultAcked:input_type -> tightbeam.v1.TurnResultChunk
+	24, // 54: tightbeam.v1.TightbeamController.Turn:input_type -> tightbeam.v1.TurnRequest
+	30, // 55: tightbeam.v1.TightbeamController.ListModels:input_type -> tightbeam.v1.ListModelsRequest
+	37, // 56: tightbeam.v1.TightbeamController.ChannelStream:input_type -> tightbeam.v1.ChannelInbound
+	40, // 57: tightbeam.v1.TightbeamController.Subscribe:input_type -> tightbeam.v1.SubscribeRequest
+	13, // 58: tightbeam.v1.TightbeamController.GetTurn:output_type -> tightbeam.v1.TurnAssignment
+	23, // 59: tightbeam.v1.TightbeamController.StreamTurnResult:output_type -> tightbeam.v1.TurnAck
+	23, // 60: tightbeam.v1.TightbeamController.StreamTurnResultAcked:output_type -> tightbeam.v1.TurnAck
+	29, // 61: tightbeam.v1.TightbeamController.Turn:output_type -> tightbeam.v1.TurnEvent
+	32, // 62: tightbeam.v1.TightbeamController.ListModels:output_type -> tightbeam.v1.ListModelsResponse
+	39, // 63: tightbeam.v1.TightbeamController.ChannelStream:output_type -> tightbeam.v1.ChannelOutbound
+	41, // 64: tightbeam.v1.TightbeamController.Subscribe:output_type -> tightbeam.v1.InboundMessage
+	58, // [58:65] is the sub-list for method output_type
+	51, // [51:58] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_tightbeam_v1_tightbeam_proto_init() }
@@ -3339,21 +3538,22 @@ func file_tightbeam_v1_tightbeam_proto_init() {
 		(*TurnEvent_Resumed)(nil),
 		(*TurnEvent_Cancelled)(nil),
 	}
-	file_tightbeam_v1_tightbeam_proto_msgTypes[33].OneofWrappers = []any{
+	file_tightbeam_v1_tightbeam_proto_msgTypes[35].OneofWrappers = []any{
 		(*ChannelInbound_Register)(nil),
 		(*ChannelInbound_UserMessage)(nil),
+		(*ChannelInbound_Sent)(nil),
 	}
-	file_tightbeam_v1_tightbeam_proto_msgTypes[35].OneofWrappers = []any{
+	file_tightbeam_v1_tightbeam_proto_msgTypes[37].OneofWrappers = []any{
 		(*ChannelOutbound_SendMessage)(nil),
 	}
-	file_tightbeam_v1_tightbeam_proto_msgTypes[37].OneofWrappers = []any{}
+	file_tightbeam_v1_tightbeam_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tightbeam_v1_tightbeam_proto_rawDesc), len(file_tightbeam_v1_tightbeam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
