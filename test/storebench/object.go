@@ -73,7 +73,7 @@ func object(group string) (key string, pod *example.Pod) {
 }
 
 // filler brings objects to 1.1 KB of JSON.
-var filler = strings.Repeat("0123456789abcdef", 25)
+var filler = strings.Repeat("0123456789abcdef", 32)
 
 func podAttrs(o runtime.Object) (labels.Set, fields.Set, error) {
 	pod := o.(*example.Pod)

@@ -55,17 +55,19 @@ func countSyncs(ctx context.Context, pid int, file string, work func() error) (i
 	if err != nil {
 		return 0, err
 	}
-	var count int64
-	for line := range strings.Lines(string(data)) {
-		// A call that is interrupted in the output has a second line, which
-		// has its result.
-		if strings.Contains(line, "sync(") || strings.Contains(line, "sync resumed>") {
-			if strings.Contains(line, "= 0") {
-				count++
-			}
+	return syncsIn(string(data)), nil
+}
+
+// syncsIn counts the syncs in strace's output that were done. A call that
+// another thread's interrupted in the output has a second line, with the result.
+func syncsIn(trace string) (count int64) {
+	for line := range strings.Lines(trace) {
+		call := strings.Contains(line, "sync(") || strings.Contains(line, "sync resumed>")
+		if call && strings.HasSuffix(strings.TrimSpace(line), "= 0") {
+			count++
 		}
 	}
-	return count, nil
+	return count
 }
 
 func traced(pid int) bool {
