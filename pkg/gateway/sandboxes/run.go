@@ -99,7 +99,7 @@ func (e *StartError) Error() string { return e.Message }
 const detach = time.Minute
 
 // bulkWindow is how much output may be on its way.
-const bulkWindow = 512 << 10
+const bulkWindow = 1 << 20
 
 // Run runs a command to its end. A connection that breaks is waited for, and the
 // process attached to again.

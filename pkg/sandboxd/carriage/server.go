@@ -15,8 +15,8 @@ import (
 
 // Server-side windows are small: sandboxd has to stay below 10 MB.
 const (
-	serverWindow     = 256 << 10
-	serverConnWindow = 1 << 20
+	serverWindow     = 512 << 10
+	serverConnWindow = 2 << 20
 	serverBuffer     = 32 << 10
 
 	// MaxCalls bounds the calls open at one time on a sandbox.
