@@ -167,7 +167,7 @@ func (l *Launcher) explain(spec launcher.JobSpec, what string, err error) error 
 	if apierrors.IsForbidden(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return &launcher.Refusal{
 			Reason:  ReasonNamespaceClosed,
-			Message: fmt.Sprintf("the %s may not be made: %v; if namespace %q is not open to jobs yet, run: "+l.options.OpenCommand, what, err, spec.Namespace, spec.Namespace),
+			Message: fmt.Sprintf("the controller may not make the %s; if namespace %q is not open to jobs yet, run: "+l.options.OpenCommand+" (%v)", what, spec.Namespace, spec.Namespace, err),
 		}
 	}
 	return fmt.Errorf("making the %s of model %s/%s: %w", what, spec.Namespace, spec.Model, err)

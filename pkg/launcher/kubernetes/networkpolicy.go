@@ -21,14 +21,14 @@ import (
 
 // The addresses that no provider on the internet has: private, shared,
 // link-local (the metadata services of clouds among them), loopback,
-// benchmarking, multicast and reserved ones, and those that stand for IPv4
-// addresses in IPv6.
+// benchmarking, multicast and reserved ones, and those that are translated to
+// IPv4. (IPv4-mapped ones are IPv4 on the wire.)
 var (
 	notInternet4 = []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 		"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 	}
-	notInternet6 = []string{"::/128", "::1/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8"}
+	notInternet6 = []string{"::/128", "::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8"}
 )
 
 // Network is what pods of jobs may reach besides their providers.

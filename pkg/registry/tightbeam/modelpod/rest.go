@@ -75,7 +75,7 @@ func (*REST) ProducesMIMETypes(string) []string { return []string{"application/j
 // ProducesObject is for OpenAPI.
 func (*REST) ProducesObject(string) any { return metav1.Status{} }
 
-// Connect serves one request.
+// Connect serves one request. ctx, unlike the request's own, has the namespace.
 func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
 	info, ok := request.RequestInfoFrom(ctx)
 	if !ok {
@@ -83,14 +83,14 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, respo
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
-			r.list(w, req, info.Namespace, name, responder)
+			r.list(ctx, w, info.Namespace, name, responder)
 			return
 		}
 		uid, err := podUID(req.URL.Path, name)
 		if err == nil && req.Method == http.MethodPut {
-			err = r.bind(req, info.Namespace, name, uid)
+			err = r.bind(ctx, req.Body, info.Namespace, name, uid)
 		} else if err == nil {
-			err = r.records.Drop(req.Context(), info.Namespace, name, uid)
+			err = r.records.Drop(ctx, info.Namespace, name, uid)
 		}
 		if err != nil {
 			responder.Error(err)
@@ -100,8 +100,8 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, respo
 	}), nil
 }
 
-func (r *REST) list(w http.ResponseWriter, req *http.Request, namespace, model string, responder rest.Responder) {
-	pods, err := r.records.List(req.Context(), namespace, model)
+func (r *REST) list(ctx context.Context, w http.ResponseWriter, namespace, model string, responder rest.Responder) {
+	pods, err := r.records.List(ctx, namespace, model)
 	if err != nil {
 		responder.Error(err)
 		return
@@ -110,8 +110,8 @@ func (r *REST) list(w http.ResponseWriter, req *http.Request, namespace, model s
 	_ = json.NewEncoder(w).Encode(List{pods}) // a client that is gone needs no answer
 }
 
-func (r *REST) bind(req *http.Request, namespace, name string, uid types.UID) error {
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxBody))
+func (r *REST) bind(ctx context.Context, in io.Reader, namespace, name string, uid types.UID) error {
+	body, err := io.ReadAll(io.LimitReader(in, maxBody))
 	if err != nil {
 		return apierrors.NewBadRequest("reading the body: " + err.Error())
 	}
@@ -119,14 +119,14 @@ func (r *REST) bind(req *http.Request, namespace, name string, uid types.UID) er
 	if err := json.Unmarshal(body, &binding); err != nil || binding.ModelUID == "" || binding.Job == "" {
 		return apierrors.NewBadRequest(`the body must be {"modelUID": "…", "job": "…"}`)
 	}
-	obj, err := r.models.Get(req.Context(), name, &metav1.GetOptions{})
+	obj, err := r.models.Get(ctx, name, &metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	if model := obj.(*v1.TightbeamModel); model.UID != binding.ModelUID {
 		return apierrors.NewConflict(v1.Resource("tightbeammodels"), name, fmt.Errorf("the model has the UID %s, the pod was made for the one with %s", model.UID, binding.ModelUID))
 	}
-	return r.records.Bind(req.Context(), podidentity.Pod{
+	return r.records.Bind(ctx, podidentity.Pod{
 		UID: uid, ModelNamespace: namespace, Model: name, ModelUID: binding.ModelUID, Job: binding.Job,
 	})
 }
