@@ -31,6 +31,8 @@ type watcher struct {
 	asked    atomic.Bool
 	lastSent atomic.Int64
 	c        chan clientv3.WatchResponse
+	// established says that compaction had not passed the watch's beginning.
+	established bool
 }
 
 // watchBatch is how many events go into one response.
@@ -134,18 +136,32 @@ func (w *watcher) look() step {
 	defer p.mu.RUnlock()
 	s := step{head: w.db.head.Load().rev}
 	s.bookmark = w.progress && w.next <= s.head+1 && w.asked.Swap(false)
+	revs, known := w.topic.from(w.next, watchBatch)
+	// A watch that begins, or has to read the log, needs all there is from its
+	// position on. One that is established needs its next event, and a quiet one
+	// nothing: compaction may pass it by.
+	need := w.next
+	if w.established && known {
+		need = s.head + 1
+		if len(revs) > 0 {
+			need = revs[0]
+		}
+	}
 	// Who wants previous values wants the state before the event, and at the
 	// compaction revision itself that one is given up as well. etcd sends the
 	// event without it there, which Kubernetes reports as an error.
-	if c := p.compacted.Load(); w.next < c || w.prevKV && w.next == c {
+	if c := p.compacted.Load(); need < c || w.prevKV && need == c {
 		s.compacted = c
 		return s
 	}
+	w.established = true
 	if w.next > s.head {
 		s.changed = w.topic.changed
 		return s
 	}
-	revs, known := w.topic.from(w.next, watchBatch)
+	if known && len(revs) > 0 {
+		w.next = revs[0]
+	}
 	if !known || (len(revs) > 0 && !p.history.has(revs[0])) {
 		s.behind = true
 		return s
