@@ -64,35 +64,23 @@ SLOW := ./test/e2e ./test/neverlost
 .PHONY: test
 test: ## Unit and integration tests; PKG=./apis/... TESTFLAGS=-race
 	hack/ensure-go.sh
-	go test -timeout 30m $(TESTFLAGS) $$(go list $(PKG) | grep -vE '/test/(e2e|neverlost)$$')
+	go test -timeout 30m $(TESTFLAGS) $$(go list $(PKG) | grep -vE '/test/(e2e|neverlost|cluster)$$')
 
 .PHONY: e2e
 e2e: kubectl ## The real programs, used as their users do, and killed a few times
 	go test -timeout 30m $(TESTFLAGS) $(SLOW)
 
 .PHONY: torture
-torture: ## Kill the programs under load, ROUNDS=200 times
+torture: ## Faults and power cuts in the store, 20 rounds for each kill of the programs: ROUNDS=200
+	TORTURE_ROUNDS=$$((20 * $(ROUNDS))) go test -timeout 6h -run NothingAcknowledgedIsLost -v $(TESTFLAGS) ./pkg/storage/bbolt/
 	NEVERLOST_ROUNDS=$(ROUNDS) go test -timeout 6h -v -run Kill $(TESTFLAGS) ./test/neverlost
 
 ROUNDS ?= 200
 
 .PHONY: bench
-bench: build bench-store ## All of it in numbers: turns and streams, and the store; BENCHFLAGS=-short
+bench: build ## Turns and streams in numbers; BENCHFLAGS=-short
+	go build -o bin/ ./test/fakeprovider/cmd/fakeprovider
 	go run ./test/bench $(BENCHFLAGS)
-
-.PHONY: bench-store
-bench-store: bin/storebench-etcd bin/storebench-kine ## The store against etcd and kine on the same disk; BENCHFLAGS=-short
-	command -v strace >/dev/null || { echo "strace counts the fsyncs: install it"; exit 1; }
-	go run ./test/storebench $(BENCHFLAGS)
-
-bin/storebench-etcd: test/storebench/contenders/etcd/go.mod
-	hack/ensure-go.sh
-	go -C $(<D) build -o $(CURDIR)/$@ go.etcd.io/etcd/server/v3
-
-# Its SQLite is C.
-bin/storebench-kine: test/storebench/contenders/kine/go.mod
-	hack/ensure-go.sh
-	CGO_ENABLED=1 go -C $(<D) build -o $(CURDIR)/$@ github.com/k3s-io/kine
 
 .PHONY: bench-sandboxes
 bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
@@ -101,6 +89,8 @@ bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
 .PHONY: verify
 verify: ## Generated code, format, vet, staticcheck, licences, layers, vulnerabilities
 	hack/verify.sh
+
+include hack/make/*.mk
 
 .PHONY: help
 help: ## This text

@@ -75,6 +75,7 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	options := extra.Broker
 	s.heads = head
 	options.Heads, options.Log, options.Journal = head, s.Messages, store.Journal()
+	options.MaxObjectBytes = store.MaxObjectBytes()
 	options.Conversation = reader[*tightbeamv1.Conversation](s.Conversations)
 	options.Model = reader[*tightbeamv1.TightbeamModel](s.Models)
 	s.Broker = turns.New(options)

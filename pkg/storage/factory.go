@@ -21,6 +21,7 @@ import (
 	flowcontrolrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
 
 	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/storage/bbolt"
 )
 
 // Config is what the server that opens a store knows and its flags do not.
@@ -177,4 +178,16 @@ func (f *Factory) resourceConfig(resource schema.GroupResource, codec runtime.Co
 	config.Transformer = f.encryption.TransformerForResource(resource)
 	config.StorageObjectCountTracker = f.config.ObjectCounts
 	return config.ForResource(resource)
+}
+
+// etcdRequestBytes is etcd's own limit on a request.
+const etcdRequestBytes = 3 << 19
+
+// MaxObjectBytes is the size of the largest object, encoded, that the store
+// takes.
+func (f *Factory) MaxObjectBytes() int {
+	if f.options.Backend == BackendBBolt {
+		return bbolt.MaxValueBytes
+	}
+	return etcdRequestBytes
 }

@@ -44,13 +44,13 @@ func ttft(ctx context.Context, s *servers, short bool) error {
 	}
 	defer closeAgent()
 
-	var direct, api, rpc samples
+	var direct, api, create, rpc samples
 	for i := range n + 50 {
 		d, err := s.directTTFT(ctx, shortAnswer)
 		if err != nil {
 			return err
 		}
-		a, err := s.apiTTFT(ctx, fmt.Sprintf("ttft-%d", i), "ttft")
+		a, c, err := s.apiTTFT(ctx, fmt.Sprintf("ttft-%d", i), "ttft")
 		if err != nil {
 			return err
 		}
@@ -59,11 +59,12 @@ func ttft(ctx context.Context, s *servers, short bool) error {
 			return err
 		}
 		if i >= 50 { // warm
-			direct, api, rpc = append(direct, d), append(api, a), append(rpc, g)
+			direct, api, create, rpc = append(direct, d), append(api, a), append(create, c), append(rpc, g)
 		}
 	}
 	fmt.Println("provider alone: ", direct)
 	fmt.Println("API, then stream:", api)
+	fmt.Println("  of it the create:", create)
 	fmt.Println("gRPC Turn:       ", rpc)
 	base := direct.at(.5)
 	figure("ttft_added_p50_ms", milliseconds(api.at(.5)-base), "ms")
@@ -89,7 +90,7 @@ func (s *servers) ttftClients(ctx context.Context, clients, each int, base time.
 		group.Go(func() {
 			time.Sleep(time.Duration(client) * think / time.Duration(clients))
 			for i := range each {
-				d, err := s.apiTTFT(ctx, fmt.Sprintf("%s-%d", conversation, i), conversation)
+				d, _, err := s.apiTTFT(ctx, fmt.Sprintf("%s-%d", conversation, i), conversation)
 				mu.Lock()
 				failed = errors.Join(failed, err)
 				all = append(all, d)
@@ -119,12 +120,15 @@ func (s *servers) directTTFT(ctx context.Context, model string) (first time.Dura
 	})
 }
 
-func (s *servers) apiTTFT(ctx context.Context, turn, conversation string) (first time.Duration, err error) {
+// apiTTFT returns the time to the first delta, and how much of it was the
+// create.
+func (s *servers) apiTTFT(ctx context.Context, turn, conversation string) (first, created time.Duration, err error) {
 	begin := time.Now()
 	if err := s.addTurn(ctx, turn, conversation); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return first, s.complete(ctx, turn, func(event *tightbeamv1.TurnEvent, at time.Time) {
+	created = time.Since(begin)
+	return first, created, s.complete(ctx, turn, func(event *tightbeamv1.TurnEvent, at time.Time) {
 		if first == 0 && event.Type == tightbeamv1.TurnEventBlockDelta {
 			first = at.Sub(begin)
 		}

@@ -4,6 +4,7 @@
 package bbolt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -263,4 +264,41 @@ func (db *DB) abandon() {
 	db.broadcastRoom()
 	db.mu.Unlock()
 	db.shutdown()
+}
+
+// A record that no prepared segment has room for gets a segment of its own
+// size, and is there after a crash.
+func TestAValueLargerThanASegmentIsStored(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(Options{Dir: dir, SegmentBytes: minSegmentBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := db.Client()
+	ctx := t.Context()
+	rev := int64(0)
+	for i, size := range []int{100, MaxValueBytes, 200, MaxValueBytes, 1 << 20} {
+		value := bytes.Repeat([]byte{byte('a' + i)}, size)
+		r, err := c.Kubernetes.OptimisticPut(ctx, "/large", value, rev, kubernetes.PutOptions{})
+		if err != nil || !r.Succeeded {
+			t.Fatalf("a value of %d bytes: %v", size, err)
+		}
+		rev = r.Revision
+	}
+	if _, err := c.Kubernetes.OptimisticPut(ctx, "/large", make([]byte, MaxValueBytes+1), rev, kubernetes.PutOptions{}); err == nil {
+		t.Error("a value above the limit was taken")
+	}
+	db.abandon()
+	if db, err = Open(Options{Dir: dir, SegmentBytes: minSegmentBytes}); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	got, err := db.Client().Kubernetes.Get(ctx, "/large", kubernetes.GetOptions{})
+	if err != nil || got.KV == nil || len(got.KV.Value) != 1<<20 || got.KV.Value[0] != 'e' {
+		t.Fatalf("after a crash: %v", err)
+	}
+	old, err := db.Client().Kubernetes.Get(ctx, "/large", kubernetes.GetOptions{Revision: rev - 1})
+	if err != nil || old.KV == nil || len(old.KV.Value) != MaxValueBytes {
+		t.Fatalf("the past after a crash: %v", err)
+	}
 }

@@ -28,8 +28,8 @@ type Options struct {
 	// checkpoint file is always bbolt's own affair and lies in Dir.
 	FS vfs.FS
 
-	// SegmentBytes is the size of a log segment (default 16 MiB). The first
-	// few are smaller.
+	// SegmentBytes is the size of a log segment (default 32 MiB), which
+	// bounds a record: a value and the one before it.
 	SegmentBytes int64
 
 	// CheckpointInterval (5 s) and CheckpointBytes (64 MiB of log) say when the
@@ -72,12 +72,13 @@ type Options struct {
 
 // Limits of a single write.
 const (
-	// MaxValueBytes is etcd's request limit.
-	MaxValueBytes = 3 << 19
+	// MaxValueBytes fits what the API server takes, a body of 8 MiB, and what
+	// an answer adds to it.
+	MaxValueBytes = 12 << 20
 	// MaxKeyBytes is bbolt's.
 	MaxKeyBytes = 32 << 10
 	// MaxAppendBytes is the size of the records of one journal append.
-	MaxAppendBytes = 3 << 20
+	MaxAppendBytes = 12 << 20
 )
 
 // minSegmentBytes fits the largest record twice over.

@@ -149,9 +149,6 @@ func (db *DB) record(b *batch, typ recordType, rev int64, payload func([]byte) [
 // reserve returns the open batch with room for size bytes, nil if there is no
 // room now.
 func (db *DB) reserve(size int, grows bool) (*batch, error) {
-	if limit := db.wal.sizeOf(1) - segmentHeaderSize; int64(size) > limit {
-		return nil, fmt.Errorf("%w: a log record of %d bytes, the limit is %d", rpctypes.ErrRequestTooLarge, size, limit)
-	}
 	if grows && db.opts.MaxBytes > 0 && db.diskBytes()+int64(size) > db.opts.MaxBytes {
 		return nil, rpctypes.ErrNoSpace
 	}
@@ -169,7 +166,7 @@ func (db *DB) reserve(size int, grows bool) (*batch, error) {
 		return nil, nil
 	}
 	if db.offset+int64(size) > db.segment.size {
-		next, err := db.wal.takeNext()
+		next, err := db.wal.takeNext(int64(size))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", rpctypes.ErrNoSpace, err)
 		}

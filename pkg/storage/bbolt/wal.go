@@ -39,8 +39,10 @@ type wal struct {
 	// segs are in order of their numbers, without gaps. The last is the
 	// active one.
 	segs []*segment
-	// next is prepared to become active, nil while it is being prepared.
+	// next is prepared to become active, nil while it is being prepared. need
+	// is the room for records that it must have.
 	next *segment
+	need int64
 	// spares are zeroed files of the full size.
 	spares []*segment
 	// retired waits for its last reader, then becomes a spare or is removed.
@@ -68,7 +70,9 @@ func (w *wal) sizeOf(seq uint64) int64 {
 	for i := uint64(1); i < seq && size < w.max; i++ {
 		size *= 2
 	}
-	return min(size, w.max)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(min(size, w.max), (segmentHeaderSize+w.need+pageSize-1)&^(pageSize-1))
 }
 
 func (w *wal) active() *segment {
@@ -78,16 +82,25 @@ func (w *wal) active() *segment {
 }
 
 // takeNext makes the prepared segment the active one. It returns nil, with the
-// reason if there is one, if none is prepared.
-func (w *wal) takeNext() (*segment, error) {
+// reason if there is one, if none is prepared with room for a record of need
+// bytes.
+func (w *wal) takeNext(need int64) (*segment, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.next != nil && w.next.size < segmentHeaderSize+need {
+		// Nothing was written to it. Its successor of the same number takes
+		// its name.
+		w.next.file.Close()
+		w.next = nil
+		w.need = need
+	}
 	if w.next == nil {
+		w.need = max(w.need, need)
 		w.wake()
 		return nil, w.prepareErr
 	}
 	s := w.next
-	w.next = nil
+	w.next, w.need = nil, 0
 	w.segs = append(w.segs, s)
 	w.wake()
 	return s, nil
