@@ -199,7 +199,6 @@ func TestAnAnswerThatIsTooLargeFailsTheTurn(t *testing.T) {
 		"in one chunk": func(j *job) { _, _ = j.send(textChunk(half + half + "x")) },
 		"in sum":       func(j *job) { j.say(half); _, _ = j.send(textChunk(half + "x")) },
 		"at its end":   func(j *job) { _, _ = j.send(completeChunk(half + half)) },
-		"as JSON":      func(j *job) { _, _ = j.send(completeChunk(strings.Repeat("\x01", maxAnswerBytes/2))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
