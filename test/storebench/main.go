@@ -87,6 +87,14 @@ func main() {
 		b.only = strings.Split(only, ",")
 	}
 	b.names = strings.Split(contenders, ",")
+	// Servers are started in directories of their own.
+	for _, binary := range []*string{&b.etcd, &kine} {
+		absolute, err := filepath.Abs(*binary)
+		if err != nil {
+			exit(err)
+		}
+		*binary = absolute
+	}
 	b.openers = map[string]opener{nameOurs: openOurs, nameEtcd: openEtcd(b.etcd), nameKine: openKine(kine)}
 	exit(b.run(ctx, strings.Split(wanted, ","), *objects))
 }
