@@ -6,12 +6,16 @@ package turns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -192,6 +196,19 @@ func TestARetryPastTheDeadlineFallsBackOrSaysSo(t *testing.T) {
 	}
 }
 
+// small is a store that takes no answers.
+type small struct{ storage.Interface }
+
+func (s small) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc, cached runtime.Object) error {
+	return s.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, func(input runtime.Object, res storage.ResponseMeta) (runtime.Object, *uint64, error) {
+		obj, ttl, err := update(input, res)
+		if err == nil && obj.(*tightbeamv1.Turn).Status.Message != nil {
+			err = fmt.Errorf("etcd: %w", rpctypes.ErrRequestTooLarge)
+		}
+		return obj, ttl, err
+	}, cached)
+}
+
 func TestAnAnswerThatIsTooLargeFailsTheTurn(t *testing.T) {
 	t.Parallel()
 	half := strings.Repeat("x", maxAnswerBytes/2)
@@ -199,6 +216,12 @@ func TestAnAnswerThatIsTooLargeFailsTheTurn(t *testing.T) {
 		"in one chunk": func(j *job) { _, _ = j.send(textChunk(half + half + "x")) },
 		"in sum":       func(j *job) { j.say(half); _, _ = j.send(textChunk(half + "x")) },
 		"at its end":   func(j *job) { _, _ = j.send(completeChunk(half + half)) },
+		"as JSON":      func(j *job) { _, _ = j.send(textChunk(strings.Repeat("\x01", maxAnswerBytes/2))) },
+		"for the store": func(j *job) {
+			j.w.store.storage = small{j.w.raw}
+			j.say("half")
+			_, _ = j.send(completeChunk("half and half"))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -218,14 +241,15 @@ func TestAnAnswerThatIsTooLargeFailsTheTurn(t *testing.T) {
 
 func TestATurnThatLeavesNoRoomForItsStatusIsA413(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, fast)
+	w := newWorld(t, fast, func(o *Options) { o.MaxObjectBytes = 3 << 19 })
+	limit := w.MaxObjectBytes
 	big := turnNamed("c", "one")
-	big.Spec.Messages = []tightbeamv1.Message{say(tightbeamv1.RoleUser, strings.Repeat("x", 3<<19))}
+	big.Spec.Messages = []tightbeamv1.Message{say(tightbeamv1.RoleUser, strings.Repeat("x", limit))}
 	if _, err := w.create(big); !apierrors.IsRequestEntityTooLargeError(err) {
 		t.Errorf("got %.200v", err)
 	}
 	most := turnNamed("c", "two")
-	most.Spec.Messages = []tightbeamv1.Message{say(tightbeamv1.RoleUser, strings.Repeat("x", 3<<19-statusBytes-2048))}
+	most.Spec.Messages = []tightbeamv1.Message{say(tightbeamv1.RoleUser, strings.Repeat("x", limit-statusBytes-2048))}
 	w.mustCreate(most)
 	w.pull("echo").complete("ok")
 	w.finished("two")

@@ -19,6 +19,7 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
+	"safebeam.dev/safebeam/pkg/storage/bbolt"
 	"safebeam.dev/safebeam/pkg/storage/heads"
 )
 
@@ -41,7 +42,7 @@ type Options struct {
 	FlushInterval time.Duration
 	FlushBytes    int
 	// MaxObjectBytes is the size of the largest object that the store takes.
-	// Default 1.5 MiB, which is that of bbolt and of etcd.
+	// Default: bbolt's.
 	MaxObjectBytes int
 	// Clock for everything that waits. Default: the real one.
 	Clock clock.WithDelayedExecution
@@ -100,7 +101,7 @@ func New(o Options) *Broker {
 		o.FlushBytes = 32 << 10
 	}
 	if o.MaxObjectBytes == 0 {
-		o.MaxObjectBytes = 3 << 19
+		o.MaxObjectBytes = bbolt.MaxValueBytes
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -187,7 +188,7 @@ func (b *Broker) insist(ctx context.Context, what string, write func(ctx context
 	delay := 100 * time.Millisecond
 	for {
 		err := write(ctx)
-		if err == nil || gone(err) || errors.Is(err, errEnded) || errors.Is(err, errTooLarge) {
+		if err == nil || gone(err) || errors.Is(err, errEnded) || tooLarge(err) {
 			return err
 		}
 		if ctx.Err() != nil {

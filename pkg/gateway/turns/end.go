@@ -297,8 +297,8 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 		return err
 	}
 	err := b.insist(b.ctx, "ending turn "+t.String(), write)
-	if errors.Is(err, errTooLarge) && o.message != nil {
-		o = o.tooLarge()
+	if tooLarge(err) && o.message != nil {
+		o = o.withoutAnswer()
 		err = b.insist(b.ctx, "ending turn "+t.String(), write)
 	}
 	if gone(err) {
@@ -336,8 +336,8 @@ func (t *turn) endNumber(ctx context.Context, chunk int64) (int64, error) {
 	return chunk, t.numbers.upTo(ctx, chunk)
 }
 
-// tooLarge is the outcome of an answer that the store does not take.
-func (o outcome) tooLarge() outcome {
+// withoutAnswer is the outcome of an answer that the store does not take.
+func (o outcome) withoutAnswer() outcome {
 	turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorInternal, Message: "the answer is too large to be stored; ask for a shorter one, or set maxTokens"}
 	return outcome{
 		phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: turnError.Message, number: o.number,
@@ -412,10 +412,10 @@ func (t *turn) followUp(ctx context.Context, object *tightbeamv1.Turn, partial [
 	b := t.broker
 	err := b.insist(ctx, "following up on turn "+t.String(), func(ctx context.Context) error {
 		err := b.appendAnswer(ctx, t, object, partial)
-		if errors.Is(err, errTooLarge) && len(partial) > 0 {
+		if tooLarge(err) && len(partial) > 0 {
 			err = b.appendAnswer(ctx, t, object, nil)
 		}
-		if err != nil && !errors.Is(err, errTooLarge) {
+		if err != nil && !tooLarge(err) {
 			return err
 		}
 		// An answer that fits the object and not the log: the conversation

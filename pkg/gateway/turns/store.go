@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,8 +21,10 @@ import (
 // errEnded says that a turn has a terminal phase already.
 var errEnded = errors.New("the turn has ended")
 
-// errTooLarge says that an object does not fit into the store.
-var errTooLarge = rpctypes.ErrRequestTooLarge
+// tooLarge reports whether err says that an object does not fit into the store.
+func tooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) || apierrors.IsRequestEntityTooLargeError(err)
+}
 
 // store reads and writes turn objects below the registry: what the broker
 // writes is the status that no client may.

@@ -21,12 +21,13 @@ import (
 )
 
 // Bounds of one attempt's answer. Providers stop far earlier; they keep a job
-// that has gone mad from filling the store. An object of the store, and so an
-// answer, has to stay below 1.5 MiB.
+// that has gone mad from filling the store. Where the store takes less in one
+// object, as etcd does, so does the answer.
 const (
-	maxAnswerBytes = 1 << 20  // of text, thinking and tool inputs, and of the last chunk
-	maxEventBytes  = 16 << 20 // of all events, encoded
-	maxErrorBytes  = 2 << 10  // of a text about a failure
+	maxAnswerBytes   = 2 << 20  // of text, thinking and tool inputs, and of the last chunk
+	maxOneEventBytes = 4 << 20  // of one event, encoded
+	maxEventBytes    = 32 << 20 // of all events, encoded
+	maxErrorBytes    = 2 << 10  // of a text about a failure
 )
 
 // ErrFenced is what a job is told whose attempt is over, or was never its own.
@@ -209,7 +210,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	}
 	a.said += len(event.Text) + len(event.JSON) + len(event.Thinking)
 	a.encoded += len(encoded.JSON)
-	if a.said > maxAnswerBytes || a.encoded > maxEventBytes {
+	if a.said > maxAnswerBytes || a.encoded > maxEventBytes || len(encoded.JSON) > maxOneEventBytes {
 		size := max(a.said, a.encoded)
 		t.mu.Unlock()
 		return true, s.refuse(ctx, number, size)
