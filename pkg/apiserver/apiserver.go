@@ -160,6 +160,8 @@ func (c CompletedConfig) New() (*Server, error) {
 	if s.Storages, err = newStorages(c.GenericConfig.Authorization.Authorizer, extra, streams); err != nil {
 		return nil, err
 	}
+	// Nobody pays for the bytes that stay in this process.
+	server.LoopbackClientConfig.DisableCompression = true
 	broker := s.Storages.Broker
 	if watcher.loops, err = newLoops(server.LoopbackClientConfig, s.Storages, s.Storages.heads, extra.Store.Journal()); err != nil {
 		return nil, err

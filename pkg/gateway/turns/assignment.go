@@ -44,7 +44,7 @@ func assignment(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation, 
 	if h := conversation.Spec.History; h != nil && h.MaxMessages != nil {
 		maxMessages = int(*h.MaxMessages)
 	}
-	for _, entry := range messages.Render(withOwn(log, turn), maxMessages) {
+	for _, entry := range messages.RenderWith(log, own(log, turn), maxMessages) {
 		out.Messages = append(out.Messages, MessageToProto(&tightbeamv1.Message{
 			Role: entry.Role, Content: entry.Content, ToolCalls: entry.ToolCalls,
 			ToolCallID: entry.ToolCallID, IsError: entry.IsError, Agent: entry.Agent,
@@ -53,15 +53,13 @@ func assignment(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation, 
 	return out
 }
 
-// withOwn returns the log with the turn's own messages at the end, which may
-// or may not have been appended by an earlier attempt.
-func withOwn(log []tightbeamv1.LogEntry, turn *tightbeamv1.Turn) []tightbeamv1.LogEntry {
-	for i := range log {
-		if log[i].TurnUID == string(turn.UID) {
-			return log
-		}
+// own are the turn's messages, none if an earlier attempt has put them into the
+// log.
+func own(log []tightbeamv1.LogEntry, turn *tightbeamv1.Turn) []tightbeamv1.LogEntry {
+	if n := len(log); n > 0 && log[n-1].TurnUID == string(turn.UID) {
+		return nil
 	}
-	own := log[:len(log):len(log)]
+	own := make([]tightbeamv1.LogEntry, 0, len(turn.Spec.Messages))
 	for i := range turn.Spec.Messages {
 		entry := logEntry(&turn.Spec.Messages[i], metav1.MicroTime{})
 		entry.TurnUID = string(turn.UID)

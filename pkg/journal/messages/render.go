@@ -12,25 +12,40 @@ import (
 // with assistant messages prefixed by their agent once two agents have spoken.
 // The log is not changed, messages that need no change are shared with it.
 func Render(log []tightbeamv1.LogEntry, maxMessages int) []tightbeamv1.LogEntry {
+	return RenderWith(log, nil, maxMessages)
+}
+
+// RenderWith is Render of a log with more messages at its end. A long log of
+// which little is sent is looked at and not copied.
+func RenderWith(log, more []tightbeamv1.LogEntry, maxMessages int) []tightbeamv1.LogEntry {
 	rolledBack := map[string]bool{}
 	agents := map[string]bool{}
-	for i := range log {
-		if log[i].Role == tightbeamv1.RoleRollback {
-			rolledBack[log[i].TurnUID] = true
-		}
-		if log[i].Agent != "" {
-			agents[log[i].Agent] = true
+	for _, part := range [][]tightbeamv1.LogEntry{log, more} {
+		for i := range part {
+			if part[i].Role == tightbeamv1.RoleRollback {
+				rolledBack[part[i].TurnUID] = true
+			}
+			if part[i].Agent != "" {
+				agents[part[i].Agent] = true
+			}
 		}
 	}
-	history := make([]tightbeamv1.LogEntry, 0, len(log))
-	for i := range log {
-		entry := &log[i]
-		if entry.Partial || entry.Role == tightbeamv1.RoleRollback || rolledBack[entry.TurnUID] {
-			continue
+	entry := func(i int) *tightbeamv1.LogEntry {
+		if i < len(log) {
+			return &log[i]
 		}
-		history = append(history, *entry)
+		return &more[i-len(log)]
 	}
-	history = history[window(history, maxMessages):]
+	sent := func(e *tightbeamv1.LogEntry) bool {
+		return !e.Partial && e.Role != tightbeamv1.RoleRollback && !rolledBack[e.TurnUID]
+	}
+	begin, all := window(len(log)+len(more), maxMessages, entry, sent)
+	history := make([]tightbeamv1.LogEntry, 0, all)
+	for i := begin; i < len(log)+len(more); i++ {
+		if e := entry(i); sent(e) {
+			history = append(history, *e)
+		}
+	}
 	if len(agents) >= 2 {
 		for i := range history {
 			prefixAgent(&history[i])
@@ -39,26 +54,28 @@ func Render(log []tightbeamv1.LogEntry, maxMessages int) []tightbeamv1.LogEntry 
 	return history
 }
 
-// window returns where the history that is sent begins: at a message of the
-// user, so that no tool result comes without its call and no provider is sent
-// an answer to nothing. If none is among the newest, it begins at the one
-// before them.
-func window(history []tightbeamv1.LogEntry, maxMessages int) int {
-	if maxMessages <= 0 || len(history) <= maxMessages {
-		return 0
-	}
-	start := len(history) - maxMessages
-	for i := start; i < len(history); i++ {
-		if history[i].Role == tightbeamv1.RoleUser {
-			return i
+// window returns where the history that is sent begins, and how long it is. It
+// begins at a message of the user, so that no tool result comes without its
+// call and no provider is sent an answer to nothing. If none is among the
+// newest maxMessages, it begins at the one before them.
+func window(n, maxMessages int, entry func(int) *tightbeamv1.LogEntry, sent func(*tightbeamv1.LogEntry) bool) (begin, length int) {
+	user, userLength := -1, 0 // the oldest message of the user in the window
+	for i := n - 1; i >= 0; i-- {
+		e := entry(i)
+		if !sent(e) {
+			continue
+		}
+		if maxMessages > 0 && length >= maxMessages && user >= 0 {
+			return user, userLength
+		}
+		begin = i
+		length++
+		if e.Role == tightbeamv1.RoleUser {
+			user, userLength = i, length
 		}
 	}
-	for i := start - 1; i > 0; i-- {
-		if history[i].Role == tightbeamv1.RoleUser {
-			return i
-		}
-	}
-	return 0
+	// All of it: short enough, or without an earlier place to begin.
+	return begin, length
 }
 
 // prefixAgent says who spoke, as the seed does: in assistant messages that
