@@ -10,6 +10,9 @@
 //   - What an agent does here goes through the API server's own path, so that
 //     authorization, admission, validation, quota and audit are the same as
 //     over HTTP.
+//   - The job of a channel can do what its TightbeamChannel says, and no more:
+//     the turns that it causes are the server's own doing.
+//   - A stop sends away at once who only waits.
 //   - Every message is bounded, every stream has an owner, nothing that a
 //     client sends is a path, an address or an identity.
 package gateway

@@ -13,7 +13,8 @@
 //   - The turn object is the record of what has to be said: it is labelled
 //     pending until the job has said it, so neither a job nor a server that
 //     goes away loses an answer. One may be said twice, under the same id, if
-//     either dies in between.
+//     either dies in between. A job of the seed acknowledges nothing: what was
+//     handed to its connection counts as said.
 //   - Only text leaves, in the order in which the turns ended: no tool calls,
 //     no thinking, no provider's error message.
 //   - A channel has one stream; a new one takes over from the old one.

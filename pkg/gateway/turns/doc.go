@@ -9,8 +9,13 @@
 //   - A turn, once acknowledged, reaches exactly one terminal phase, whatever
 //     dies. The commit point is the write of its terminal status; the log, the
 //     conversation and the head follow from it and are repaired from it.
-//   - Commit before publish: nobody sees the terminal event before its status
-//     is durable.
+//   - Commit before publish: nobody sees the terminal event, or that an attempt
+//     has failed, before the status that says so is durable.
+//   - What ends a turn is seen through whatever becomes of the job's or the
+//     user's connection; a write that fails is repeated until the process ends.
+//     Every write may be repeated: its outcome may be unknown.
+//   - A turn is deleted after what it said is in the log, and leaves no claim,
+//     whenever the deletion comes.
 //   - No event number names two different events. Within an attempt the number
 //     of an event is the number of its Started event plus the sequence of the
 //     job's chunk, so a chunk that is sent again gets the number it had.

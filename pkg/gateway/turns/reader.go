@@ -25,7 +25,7 @@ type Reader struct {
 }
 
 // readPage is how many batches are read from the journal at once.
-const readPage = 64
+const readPage = 16
 
 // Read returns a reader of the turn's events after a number. Errors are API
 // statuses: Expired (410) for a number that was never given out, NotFound.
