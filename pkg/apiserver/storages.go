@@ -138,6 +138,7 @@ func (s *Storages) apiGroup() genericapiserver.APIGroupInfo {
 		served["tightbeammodels/"+modelpod.Subresource] = s.modelPods
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(tightbeamv1.GroupName, Scheme, ParameterCodec, Codecs)
+	group.NegotiatedSerializer = withoutProtobuf{Codecs}
 	group.VersionedResourcesStorageMap[tightbeamv1.SchemeGroupVersion.Version] = served
 	return group
 }

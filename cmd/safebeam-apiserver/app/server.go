@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"safebeam.dev/safebeam/pkg/apiserver"
+	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 )
 
 // Run serves until ctx ends. The options are complete and valid.
@@ -41,6 +42,15 @@ func Run(ctx context.Context, o *Options) (err error) {
 	if err := o.addGateway(ctx, opened, server, cluster, pods); err != nil {
 		return err
 	}
+	own, err := versioned.NewForConfig(server.GenericAPIServer.LoopbackClientConfig)
+	if err != nil {
+		return err
+	}
+	going, err := newNamespaces(opened.GenericConfig.SharedInformerFactory, own, server.Storages.Broker)
+	if err != nil {
+		return err
+	}
+	server.Add(apiserver.Component{Name: "namespaces", Run: going.Run, Client: true})
 	published := &publisher{client: cluster.CoreV1().RESTClient(), authority: opened.Authority, services: o.APIServices}
 	server.Add(apiserver.Component{Name: "caBundle", Run: published.Run})
 	return server.Run(ctx)
