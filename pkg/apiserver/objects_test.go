@@ -244,8 +244,8 @@ func TestServerSideApplyHasOwners(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, entry := range applied.GetManagedFields() {
-				if entry.Manager == "three" && strings.Contains(string(entry.FieldsV1.Raw), "f:status") {
-					t.Errorf("an apply of the object owns the status: %s", entry.FieldsV1.Raw)
+				if entry.Manager == "three" && strings.Contains(entry.FieldsV1.GetRawString(), "f:status") {
+					t.Errorf("an apply of the object owns the status: %s", entry.FieldsV1.GetRawString())
 				}
 			}
 			// A UID that is not there means an object that is gone.

@@ -170,8 +170,9 @@ func (e *env) validateStored(ctx context.Context, t *testing.T, key string) {
 	if err != nil {
 		t.Fatalf("%s: %v", key, err)
 	}
+	//lint:ignore SA1019 the store must not keep what nobody fills in any more
 	if pod := decoded.(*example.Pod); pod.ResourceVersion != "" || pod.SelfLink != "" {
-		t.Errorf("%s is stored with resource version %q and self link %q", key, pod.ResourceVersion, pod.SelfLink)
+		t.Errorf("%s is stored with resource version %q or a self link", key, pod.ResourceVersion)
 	}
 }
 

@@ -55,9 +55,7 @@ func (g *gateway) allow(token string, uid types.UID) {
 
 // events records what the observer is told.
 type events struct {
-	mu  sync.Mutex
-	all []string
-	ch  chan string
+	ch chan string
 }
 
 func (e *events) add(kind string, uid types.UID, reason error) {

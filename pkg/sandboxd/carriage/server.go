@@ -30,7 +30,6 @@ func NewServer(options ...grpc.ServerOption) *grpc.Server {
 		grpc.StaticConnWindowSize(serverConnWindow),
 		grpc.ReadBufferSize(serverBuffer),
 		grpc.WriteBufferSize(serverBuffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),

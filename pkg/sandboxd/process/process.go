@@ -49,9 +49,8 @@ type Process struct {
 }
 
 type stop struct {
-	reason  Reason
-	message string
-	grace   time.Duration
+	reason Reason
+	grace  time.Duration
 }
 
 // ID is the id that the gateway chose.

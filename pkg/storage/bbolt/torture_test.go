@@ -379,10 +379,9 @@ func (s *tortured) end() {
 // slot is what is known of a key: what was acknowledged and what may be there
 // because its write was not answered.
 type slot struct {
-	acked   string
-	maybe   []string
-	rev     int64
-	unknown bool
+	acked string
+	maybe []string
+	rev   int64
 }
 
 // slots is what is known of a journal owner.
