@@ -21,7 +21,7 @@ func TestCountsAreWrittenAndUsageOnceAMinute(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	model := &tightbeamv1.TightbeamModel{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "m"}}
-	client := fake.NewSimpleClientset(model) //nolint:staticcheck // the other one wants a schema of the types
+	client := fake.NewSimpleClientset(model) // the other one wants a schema of the types
 	informer := informers.NewTightbeamModelInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
 	clock := clocktesting.NewFakeClock(time.Unix(1000, 0))
 	var counts Counts

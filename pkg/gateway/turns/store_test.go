@@ -23,6 +23,7 @@ import (
 
 // breakDisk lets every write fail from now on.
 func (w *world) breakDisk() {
+	//lint:ignore ST1008 it is faultfs' order
 	w.disk.fs.SetFault(func(op faultfs.Op, _ string) (error, int) {
 		if op == faultfs.OpWrite {
 			return errors.New("input/output error"), 0
