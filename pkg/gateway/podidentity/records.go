@@ -173,4 +173,3 @@ func (r *Records) wait(uid types.UID) (there <-chan struct{}, leave func()) {
 		}
 	}
 }
-
