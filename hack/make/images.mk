@@ -3,7 +3,7 @@
 
 # Images without a container engine. The same source makes the same bytes.
 
-IMAGES ?= safebeam-apiserver safebeam-controller safebeam-llm-job
+IMAGES ?= safebeam-apiserver safebeam-controller safebeam-llm-job safebeam
 # Programs of the tests on a cluster.
 TEST_IMAGES ?= test/fakeprovider/cmd/fakeprovider
 IMAGE_REPOSITORY ?= localhost
