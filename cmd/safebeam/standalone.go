@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"safebeam.dev/safebeam/pkg/apiserver"
 	"safebeam.dev/safebeam/pkg/standalone"
 )
 
@@ -40,7 +39,6 @@ they run, and the other turns go on with the next start.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			setUpLogs(verbosity)
-			apiserver.TuneMemory()
 			ctx, stop := orderly(command.Context())
 			defer stop()
 			if err := options.Complete(); err != nil {

@@ -8,8 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
-
-	"safebeam.dev/safebeam/pkg/apiserver"
 )
 
 // NewCommand returns the command.
@@ -25,7 +23,6 @@ gateway to jobs and agents. One process at a time may use a data directory.`,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {
 			defer klog.Flush()
-			apiserver.TuneMemory()
 			if err := options.Complete(); err != nil {
 				return err
 			}
