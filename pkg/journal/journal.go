@@ -51,7 +51,8 @@ type Journal interface {
 	// Stage orders the records before every write that begins after Stage
 	// has returned, be it to the journal or to the objects beside it in the
 	// same store, and returns without waiting for the disk: if that later
-	// write is durable, so are these. It wakes the committer as Append does.
+	// write is durable, so are these. What nobody waits for may wait a moment
+	// for a write to share a sync with.
 	// An engine that cannot order without waiting does the append here and
 	// returns its outcome.
 	Stage(ctx context.Context, records ...Record) Pending

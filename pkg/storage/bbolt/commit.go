@@ -26,8 +26,30 @@ func (db *DB) commit() {
 	db.wakeFlusher()
 }
 
-// commitLater passes the committer's role to the flusher.
-func (db *DB) commitLater() { db.wakeFlusher() }
+// stageDelay is how long records that nobody waits for may wait for a commit
+// to ride with. What is staged ahead of an object's write rides with that, and
+// both cost one sync.
+const stageDelay = 2 * time.Millisecond
+
+// commitSoon sees to it that what is staged is committed after a while. Call
+// with mu held.
+func (db *DB) commitSoon() {
+	if !db.soon {
+		db.soon = true
+		time.AfterFunc(stageDelay, db.commitNow)
+	}
+}
+
+// commitNow has the flusher commit what is staged, unless somebody is at it.
+func (db *DB) commitNow() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.soon = false
+	if !db.flushing && len(db.unsettled) > 0 {
+		db.flushing = true
+		db.wakeFlusher()
+	}
+}
 
 func (db *DB) wakeFlusher() {
 	select {

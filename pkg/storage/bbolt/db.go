@@ -56,6 +56,7 @@ type DB struct {
 	unsettled  []*batch
 	inflight   *batch
 	flushing   bool
+	soon       bool // a commit is due after stageDelay
 	closed     bool
 	dirtyBytes int64
 	// roomC is closed when something a writer may wait for has changed; nil
@@ -252,6 +253,7 @@ func (db *DB) Close() error {
 	db.broadcastRoom()
 	db.mu.Unlock()
 	if last != nil {
+		db.commitNow()
 		<-last.done
 	}
 	var err error

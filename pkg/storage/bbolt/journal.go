@@ -73,7 +73,7 @@ func checkOwner(o journal.Owner) error {
 }
 
 // append stages the records that the journal does not hold yet.
-func (j journalFace) append(ctx context.Context, records []journal.Record) (b *batch, lead bool, err error) {
+func (j journalFace) append(ctx context.Context, later bool, records []journal.Record) (b *batch, lead bool, err error) {
 	if _, err := checkRecords(records); err != nil {
 		return nil, false, err
 	}
@@ -83,7 +83,7 @@ func (j journalFace) append(ctx context.Context, records []journal.Record) (b *b
 	}
 	var fresh []journal.Record
 	var after *batch
-	b, lead, err = j.db.stage(ctx, true, func() (int, error) {
+	b, lead, err = j.db.stage(ctx, true, later, func() (int, error) {
 		fresh = j.db.freshRecords(records, known)
 		for j.db.pub.journalEpoch() != epoch {
 			// A checkpoint has moved records from memory to bbolt between the
@@ -164,7 +164,7 @@ func (j journalFace) Append(ctx context.Context, records ...journal.Record) erro
 	if len(records) == 0 {
 		return nil
 	}
-	b, lead, err := j.append(ctx, records)
+	b, lead, err := j.append(ctx, false, records)
 	if err != nil || b == nil {
 		return err
 	}
@@ -178,18 +178,24 @@ func (j journalFace) Stage(ctx context.Context, records ...journal.Record) journ
 	if len(records) == 0 {
 		return settled{}
 	}
-	b, lead, err := j.append(ctx, records)
+	b, _, err := j.append(ctx, true, records)
 	if err != nil || b == nil {
 		return settled{err}
 	}
-	if lead {
-		j.db.commitLater()
-	}
-	return b
+	return pending{j.db, b}
 }
 
-// Wait implements journal.Pending.
-func (b *batch) Wait(ctx context.Context) error { return b.wait(ctx) }
+// pending is a staged append. Whoever waits for it does not want it to wait
+// for company any longer.
+type pending struct {
+	db *DB
+	b  *batch
+}
+
+func (p pending) Wait(ctx context.Context) error {
+	p.db.commitNow()
+	return p.b.wait(ctx)
+}
 
 // settled is the outcome of an append that did not have to wait.
 type settled struct{ err error }

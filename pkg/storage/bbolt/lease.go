@@ -173,7 +173,7 @@ func (db *DB) deleteLeased(ctx context.Context, id int64, keys []string) error {
 			return err
 		}
 		if out.lead {
-			db.commitLater()
+			db.wakeFlusher()
 		}
 		if out.batch != nil {
 			last = out.batch

@@ -95,8 +95,10 @@ func (db *DB) writable() error {
 // 0 if it has nothing to write; then write appends the payload and changes the
 // staged state. The batch is nil if nothing was written.
 //
-// lead says that the caller has to commit: db.commit.
-func (db *DB) stage(ctx context.Context, grows bool, decide func() (size int, err error), write func(b *batch)) (b *batch, lead bool, err error) {
+// lead says that the caller has to commit: db.commit. With later nobody has to
+// for a moment: the next commit takes the record along, or one that is begun
+// when stageDelay is over or somebody waits for it.
+func (db *DB) stage(ctx context.Context, grows, later bool, decide func() (size int, err error), write func(b *batch)) (b *batch, lead bool, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for {
@@ -118,10 +120,15 @@ func (db *DB) stage(ctx context.Context, grows bool, decide func() (size int, er
 			continue
 		}
 		write(b)
-		if !db.flushing {
-			db.flushing = true
-			lead = true
+		if db.flushing {
+			return b, false, nil
 		}
+		if later {
+			db.commitSoon()
+			return b, false, nil
+		}
+		db.flushing = true
+		lead = true
 		return b, lead, nil
 	}
 }
@@ -228,7 +235,7 @@ func (db *DB) roomChanged() {
 
 // writeThrough stages and waits: the common way of a write.
 func (db *DB) writeThrough(ctx context.Context, grows bool, decide func() (int, error), write func(b *batch)) error {
-	b, lead, err := db.stage(ctx, grows, decide, write)
+	b, lead, err := db.stage(ctx, grows, false, decide, write)
 	if err != nil || b == nil {
 		return err
 	}

@@ -237,7 +237,7 @@ func TestDefragmentationRunsUnderLoadAndLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			if out.lead {
-				db.commitLater()
+				db.wakeFlusher()
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func putMany(db *DB, prefix string, n int) error {
 			return err
 		}
 		if out.lead {
-			db.commitLater()
+			db.wakeFlusher()
 		}
 		last = out.batch
 	}

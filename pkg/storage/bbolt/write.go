@@ -79,7 +79,7 @@ func (db *DB) stagePut(ctx context.Context, key string, value []byte, leaseID in
 		}
 		return size, nil
 	}
-	b, lead, err := db.stage(ctx, true, decide, func(b *batch) {
+	b, lead, err := db.stage(ctx, true, false, decide, func(b *batch) {
 		e := &entry{key: key, value: value, create: db.rev + 1, mod: db.rev + 1, version: 1, lease: leaseID}
 		if prev != nil {
 			e.create, e.version = prev.create, prev.version+1
@@ -117,7 +117,7 @@ func (db *DB) stageDelete(ctx context.Context, key string, cond condition) (out 
 		prev = cur
 		return len(key) + len(prev.value) + maxMeta, nil
 	}
-	b, lead, err := db.stage(ctx, false, decide, func(b *batch) {
+	b, lead, err := db.stage(ctx, false, false, decide, func(b *batch) {
 		rev := db.rev + 1
 		db.leases.detach(prev.lease, key)
 		db.record(b, recordDelete, rev, func(buf []byte) []byte { return appendDelete(buf, key, prev) })
