@@ -19,7 +19,7 @@ func Run(ctx context.Context, o *Options) (err error) {
 	if err := leaveOutUnserved(ctx, o.Server.Recommended); err != nil {
 		return err
 	}
-	opened, err := o.Server.Config(ctx)
+	opened, err := open(ctx, o.Server)
 	if err != nil {
 		return err
 	}
