@@ -37,7 +37,7 @@ type Options struct {
 	// JobGrace is how long the job of a running turn may stay away before the
 	// turn goes on without it. Default 30 s.
 	JobGrace time.Duration
-	// FlushInterval and FlushBytes bound how long and how much of the events
+	// FlushInterval and FlushBytes bound how long and how much of a turn's events
 	// may be not durable. Default 50 ms, 32 KiB.
 	FlushInterval time.Duration
 	FlushBytes    int

@@ -23,26 +23,24 @@ type flusher struct {
 	interval time.Duration
 	bytes    int
 
-	mu      sync.Mutex
-	turns   map[*turn]struct{}
-	pending int // bytes since the last flush
-	wake    chan struct{}
-	full    chan struct{}
+	mu    sync.Mutex
+	turns map[*turn]int // bytes since the last flush
+	wake  chan struct{}
+	full  chan struct{}
 }
 
 func newFlusher(j journal.Journal, c clock.Clock, interval time.Duration, bytes int) *flusher {
 	return &flusher{
 		journal: j, clock: c, interval: interval, bytes: bytes,
-		turns: map[*turn]struct{}{}, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		turns: map[*turn]int{}, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 	}
 }
 
 // dirty notes that a turn has events that are not durable.
 func (f *flusher) dirty(t *turn, bytes int) {
 	f.mu.Lock()
-	f.turns[t] = struct{}{}
-	f.pending += bytes
-	full := f.pending >= f.bytes
+	f.turns[t] += bytes
+	full := f.turns[t] >= f.bytes
 	f.mu.Unlock()
 	signal(f.wake)
 	if full {
@@ -82,8 +80,7 @@ func (f *flusher) run(ctx context.Context) {
 func (f *flusher) flush(ctx context.Context) {
 	f.mu.Lock()
 	turns := f.turns
-	f.turns = make(map[*turn]struct{}, len(turns))
-	f.pending = 0
+	f.turns = make(map[*turn]int, len(turns))
 	select {
 	case <-f.full: // it spoke of what is flushed now
 	default:
