@@ -17,7 +17,7 @@ REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: images
 images: image-tarballs ## OCI tarballs of all images into _output/images, loaded into the test cluster if it runs
-	@if hack/cluster/cluster status 2>/dev/null | grep -q '^containerd  *running'; then \
+	@if [[ "$$(hack/cluster/cluster status 2>/dev/null)" == *"containerd           running"* ]]; then \
 	  for tarball in $(IMAGES_DIR)/*.tar; do hack/cluster/cluster load-image "$$tarball"; done; \
 	else \
 	  echo "the test cluster does not run: load $(IMAGES_DIR)/*.tar where they are needed"; \
