@@ -29,7 +29,7 @@ func (db *DB) commit() {
 // stageDelay is how long records that nobody waits for may wait for a commit
 // to ride with. What is staged ahead of an object's write rides with that, and
 // both cost one sync.
-const stageDelay = 2 * time.Millisecond
+const stageDelay = 10 * time.Millisecond
 
 // commitSoon sees to it that what is staged is committed after a while. Call
 // with mu held.
