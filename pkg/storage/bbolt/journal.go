@@ -193,7 +193,9 @@ type pending struct {
 }
 
 func (p pending) Wait(ctx context.Context) error {
-	p.db.commitNow()
+	if ctx.Err() == nil { // else it is a look, not a wait
+		p.db.commitNow()
+	}
 	return p.b.wait(ctx)
 }
 
