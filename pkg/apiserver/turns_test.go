@@ -250,7 +250,8 @@ func TestTooLargeABodyIsA413ThatNamesTheLimit(t *testing.T) {
 	if _, err := api.Turns(namespace).Create(t.Context(), fits, metav1.CreateOptions{}); err != nil {
 		t.Errorf("1 MiB: %v", err)
 	}
-	// Within the limit of requests, beyond the store's.
+	// Beyond etcd's limit, within that of requests, which is what our engine
+	// takes.
 	large := conversation("large")
 	large.Spec.System = strings.Repeat("x", 1<<20)
 	for _, name := range []string{"one", "two", "three"} {
@@ -258,15 +259,15 @@ func TestTooLargeABodyIsA413ThatNamesTheLimit(t *testing.T) {
 			Raw: []byte(`{"type":"object","description":"` + strings.Repeat("x", 200<<10) + `"}`),
 		}})
 	}
-	if _, err := api.Conversations(namespace).Create(t.Context(), large, metav1.CreateOptions{}); !apierrors.IsRequestEntityTooLargeError(err) || !strings.Contains(err.Error(), "limit") {
-		t.Errorf("more than the store takes: %v, want a 413 that names the limit", err)
+	if _, err := api.Conversations(namespace).Create(t.Context(), large, metav1.CreateOptions{}); err != nil {
+		t.Errorf("as large as a request: %v", err)
 	}
 	patch, err := json.Marshal(map[string]any{"spec": large.Spec})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.Conversations(namespace).Patch(t.Context(), "c", types.MergePatchType, patch, metav1.PatchOptions{}); !apierrors.IsRequestEntityTooLargeError(err) {
-		t.Errorf("more than the store takes, patched: %v, want a 413", err)
+	if _, err := api.Conversations(namespace).Patch(t.Context(), "c", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Errorf("as large as a request, patched: %v", err)
 	}
 	body := `{"apiVersion":"tightbeam.dev/v1","kind":"Turn","metadata":{"name":"big"},"spec":{"conversation":"c","messages":[{"role":"user","content":[{"text":"` +
 		strings.Repeat("x", apiserver.MaxRequestBodyBytes) + `"}]}]}}`

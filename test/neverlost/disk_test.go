@@ -14,6 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/test/harness"
@@ -29,9 +30,17 @@ func TestAFullDiskTurnsReadinessOffAndLosesNothingAcknowledged(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	s := harness.StartIn(t, dir)
-	s.AddModel("echo", "", nil)
+	// What fills the disk is the questions. The job is there before: it could
+	// not be launched on a full disk.
+	s.AddModel("echo", `{"answer": "ok"}`, &tightbeamv1.ModelJobs{Min: ptr.To[int32](1)})
 	s.AddConversation("c", "echo")
 	ctx := context.Background()
+	if _, err := s.Client.TightbeamV1().Turns(namespace).Create(ctx, harness.NewTurn("warm", "c", "hello"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get("turns/warm/log?follow=true"); err != nil {
+		t.Fatal(err)
+	}
 
 	ballast, err := os.Create(filepath.Join(dir, "ballast"))
 	if err != nil {
@@ -48,7 +57,7 @@ func TestAFullDiskTurnsReadinessOffAndLosesNothingAcknowledged(t *testing.T) {
 	var acknowledged []string
 	text := strings.Repeat("many words ", 20_000)
 	failed := error(nil)
-	for i := 0; failed == nil && i < 4000; i++ {
+	for i := 0; failed == nil && i < 1000; i++ {
 		name := fmt.Sprintf("t%04d", i)
 		creating, cancel := context.WithTimeout(ctx, 30*time.Second)
 		_, failed = s.Client.TightbeamV1().Turns(namespace).Create(creating, harness.NewTurn(name, "c", text), metav1.CreateOptions{})
