@@ -18,6 +18,7 @@ import (
 	openapicommon "k8s.io/kube-openapi/pkg/common"
 
 	"safebeam.dev/safebeam/pkg/gateway/podidentity"
+	"safebeam.dev/safebeam/pkg/gateway/turnmetrics"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/generated/openapi"
 	"safebeam.dev/safebeam/pkg/registry/stream"
@@ -163,6 +164,8 @@ func (c CompletedConfig) New() (*Server, error) {
 	// Nobody pays for the bytes that stay in this process.
 	server.LoopbackClientConfig.DisableCompression = true
 	broker := s.Storages.Broker
+	watcher.metrics = turnmetrics.New(broker.EachModel)
+	server.RegisterDestroyFunc(watcher.metrics.Expose())
 	if watcher.loops, err = newLoops(server.LoopbackClientConfig, s.Storages, s.Storages.heads, extra.Store.Journal()); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"safebeam.dev/safebeam/pkg/controller/conversation"
 	"safebeam.dev/safebeam/pkg/controller/modelcounts"
 	"safebeam.dev/safebeam/pkg/controller/sweep"
+	"safebeam.dev/safebeam/pkg/gateway/turnmetrics"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/tightbeam/v1"
@@ -32,15 +33,19 @@ type loops struct {
 	sweeper       *sweep.Sweeper
 }
 
-// observer tells the loops what happens to turns. The broker is made before
-// them, and says nothing before it recovers.
-type observer struct{ loops *loops }
+// observer tells the loops and the metrics what happens to turns. The broker is
+// made before them, and says nothing before it recovers.
+type observer struct {
+	loops   *loops
+	metrics *turnmetrics.Metrics
+}
 
 var _ turns.Observer = &observer{}
 
-func (o *observer) TurnEnded(*tightbeamv1.Turn) {}
+func (o *observer) TurnEnded(turn *tightbeamv1.Turn) { o.metrics.TurnEnded(turn) }
 
 func (o *observer) AttemptEnded(namespace string, attempt *tightbeamv1.TurnAttempt) {
+	o.metrics.AttemptEnded(namespace, attempt)
 	o.loops.counts.Used(namespace, attempt.Model, attempt.Usage)
 }
 

@@ -251,10 +251,12 @@ func (c *Controller) apply(ctx context.Context, spec launcher.JobSpec, s state, 
 			if errors.As(err, &refusal) {
 				exit.Reason = refusal.Reason
 			}
+			countLaunch(job, exit.Reason)
 			h = h.failed(exit)
 			logger.Error(err, "Could not launch a job", "model", klog.KRef(spec.Namespace, spec.Model), "failures", h.failures)
 			break
 		}
+		countLaunch(job, "")
 		logger.V(2).Info("Launched a job", "job", job.Name, "model", klog.KRef(spec.Namespace, spec.Model), "warm", job.Warm,
 			"running", s.demand.running, "runnable", s.demand.runnable)
 	}
@@ -264,7 +266,11 @@ func (c *Controller) apply(ctx context.Context, spec launcher.JobSpec, s state, 
 		errs = append(errs, c.launcher.Stop(ctx, name))
 	}
 	for _, name := range p.forget {
-		errs = append(errs, c.launcher.Forget(ctx, name))
+		err := c.launcher.Forget(ctx, name)
+		if err == nil {
+			countExit(s.jobs, name)
+		}
+		errs = append(errs, err)
 	}
 	return h, errors.Join(errs...)
 }
@@ -275,7 +281,11 @@ func (c *Controller) stopAll(ctx context.Context, model cache.ObjectName) error 
 	for _, job := range c.launcher.List(model) {
 		switch {
 		case job.Exit != nil:
-			errs = append(errs, c.launcher.Forget(ctx, job.Name))
+			err := c.launcher.Forget(ctx, job.Name)
+			if err == nil {
+				jobExits.WithLabelValues(job.Exit.Reason).Inc()
+			}
+			errs = append(errs, err)
 		case !job.Stopping:
 			errs = append(errs, c.launcher.Stop(ctx, job.Name))
 		}

@@ -108,7 +108,9 @@ func (l *Loop) work(ctx context.Context) bool {
 		return true
 	}
 
+	began := time.Now()
 	after, err := l.sync(ctx, name)
+	observe(l.name, began, err)
 	switch {
 	case err == nil:
 		l.queue.Forget(name)

@@ -58,8 +58,11 @@ func (l *Launcher) watch(ctx context.Context) error {
 		return err
 	}
 	pods, err := l.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { l.podSeen(obj) },
-		UpdateFunc: func(_, obj any) { l.podSeen(obj) },
+		AddFunc: func(obj any) { l.podSeen(obj) },
+		UpdateFunc: func(old, obj any) {
+			l.observeStart(old.(*corev1.Pod), obj.(*corev1.Pod))
+			l.podSeen(obj)
+		},
 		DeleteFunc: func(obj any) { l.podSeen(obj) },
 	})
 	if err != nil {
