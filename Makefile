@@ -67,8 +67,11 @@ test: ## Unit and integration tests; PKG=./apis/... TESTFLAGS=-race
 	go test -timeout 30m $(TESTFLAGS) $$(go list $(PKG) | grep -vE '/test/(e2e|neverlost|cluster)$$')
 
 .PHONY: e2e
-e2e: kubectl ## The real programs, used as their users do, and killed a few times
-	go test -timeout 30m $(TESTFLAGS) $(SLOW)
+e2e: e2e-standalone e2e-cluster ## All end-to-end tests: standalone, and on a cluster that is booted for them (or E2E_KUBECONFIG's)
+
+.PHONY: e2e-standalone
+e2e-standalone: kubectl ## The real programs, used as their users do, and killed a few times
+	go test -count=1 -timeout 30m $(TESTFLAGS) $(SLOW)
 
 .PHONY: torture
 torture: ## Faults and power cuts in the store, 20 rounds for each kill of the programs: ROUNDS=200
