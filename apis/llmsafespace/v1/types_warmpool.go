@@ -61,9 +61,15 @@ type WarmPoolSpec struct {
 	// resources of each pod. A sandbox fits that asks for no more.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
-	// profileRef names the SandboxProfile that bounds the pods.
+	// profileRef names the SandboxProfile that bounds the pods. A sandbox fits
+	// that names the same.
 	// +optional
 	ProfileRef *ObjectReference `json:"profileRef,omitempty"`
+	// networkAccess opens the network of the pods, for what is preloaded and for
+	// the sandboxes that take them: a sandbox fits that asks for the same. Unset:
+	// nothing goes in or out.
+	// +optional
+	NetworkAccess *NetworkAccess `json:"networkAccess,omitempty"`
 	// preloadPackages are installed before a pod is Ready, by the runtime's
 	// package manager.
 	// +optional
@@ -126,6 +132,10 @@ type WarmPoolStatus struct {
 	// hitRate is the percentage of fitting sandboxes that found a pod, of late.
 	// +optional
 	HitRate *int32 `json:"hitRate,omitempty"`
+	// peakDemand is the largest number of fitting sandboxes that came, of late,
+	// within the time that making a pod takes. autoScaling keeps that many ready.
+	// +optional
+	PeakDemand int32 `json:"peakDemand,omitempty"`
 	// selector matches the pool's WarmPods, for the subresource scale.
 	// +optional
 	Selector string `json:"selector,omitempty"`
@@ -214,6 +224,10 @@ type WarmPodStatus struct {
 	// poolGeneration is the generation of the pool's spec that the pod is made by.
 	// +optional
 	PoolGeneration int64 `json:"poolGeneration,omitempty"`
+	// templateHash stands for all that the pod was made as. A pod of another one
+	// than the pool has now is replaced.
+	// +optional
+	TemplateHash string `json:"templateHash,omitempty"`
 	// runtimeEnvironment is the name of the RuntimeEnvironment that runs.
 	// +optional
 	RuntimeEnvironment string `json:"runtimeEnvironment,omitempty"`
@@ -223,6 +237,18 @@ type WarmPodStatus struct {
 	// resources in force.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
+	// profileRef names the SandboxProfile that bounds it.
+	// +optional
+	ProfileRef *ObjectReference `json:"profileRef,omitempty"`
+	// filesystem says what may be written to.
+	// +optional
+	Filesystem *Filesystem `json:"filesystem,omitempty"`
+	// securityContext of its processes.
+	// +optional
+	SecurityContext *SecurityContext `json:"securityContext,omitempty"`
+	// networkAccess is how far its network is open.
+	// +optional
+	NetworkAccess *NetworkAccess `json:"networkAccess,omitempty"`
 	// podName of the pod.
 	// +optional
 	PodName string `json:"podName,omitempty"`
@@ -232,7 +258,7 @@ type WarmPodStatus struct {
 	// readyTime is when it became Ready.
 	// +optional
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
-	// lastHeartbeat is when its sandboxd was last heard of, to the minute.
+	// lastHeartbeat is when its sandboxd last came or went.
 	// +optional
 	LastHeartbeat *metav1.Time `json:"lastHeartbeat,omitempty"`
 	// assignedTo is the sandbox it serves, as NAMESPACE/NAME.

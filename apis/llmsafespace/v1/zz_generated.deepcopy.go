@@ -1042,6 +1042,26 @@ func (in *WarmPodStatus) DeepCopyInto(out *WarmPodStatus) {
 		*out = new(Resources)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.ProfileRef != nil {
+		in, out := &in.ProfileRef, &out.ProfileRef
+		*out = new(ObjectReference)
+		**out = **in
+	}
+	if in.Filesystem != nil {
+		in, out := &in.Filesystem, &out.Filesystem
+		*out = new(Filesystem)
+		(*in).DeepCopyInto(*out)
+	}
+	if in.SecurityContext != nil {
+		in, out := &in.SecurityContext, &out.SecurityContext
+		*out = new(SecurityContext)
+		(*in).DeepCopyInto(*out)
+	}
+	if in.NetworkAccess != nil {
+		in, out := &in.NetworkAccess, &out.NetworkAccess
+		*out = new(NetworkAccess)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.ReadyTime != nil {
 		in, out := &in.ReadyTime, &out.ReadyTime
 		*out = (*in).DeepCopy()
@@ -1145,6 +1165,11 @@ func (in *WarmPoolSpec) DeepCopyInto(out *WarmPoolSpec) {
 		in, out := &in.ProfileRef, &out.ProfileRef
 		*out = new(ObjectReference)
 		**out = **in
+	}
+	if in.NetworkAccess != nil {
+		in, out := &in.NetworkAccess, &out.NetworkAccess
+		*out = new(NetworkAccess)
+		(*in).DeepCopyInto(*out)
 	}
 	if in.PreloadPackages != nil {
 		in, out := &in.PreloadPackages, &out.PreloadPackages

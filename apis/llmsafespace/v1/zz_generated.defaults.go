@@ -24,6 +24,8 @@ func RegisterDefaults(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&SandboxList{}, func(obj interface{}) { SetObjectDefaults_SandboxList(obj.(*SandboxList)) })
 	scheme.AddTypeDefaultingFunc(&SandboxProfile{}, func(obj interface{}) { SetObjectDefaults_SandboxProfile(obj.(*SandboxProfile)) })
 	scheme.AddTypeDefaultingFunc(&SandboxProfileList{}, func(obj interface{}) { SetObjectDefaults_SandboxProfileList(obj.(*SandboxProfileList)) })
+	scheme.AddTypeDefaultingFunc(&WarmPod{}, func(obj interface{}) { SetObjectDefaults_WarmPod(obj.(*WarmPod)) })
+	scheme.AddTypeDefaultingFunc(&WarmPodList{}, func(obj interface{}) { SetObjectDefaults_WarmPodList(obj.(*WarmPodList)) })
 	scheme.AddTypeDefaultingFunc(&WarmPool{}, func(obj interface{}) { SetObjectDefaults_WarmPool(obj.(*WarmPool)) })
 	scheme.AddTypeDefaultingFunc(&WarmPoolList{}, func(obj interface{}) { SetObjectDefaults_WarmPoolList(obj.(*WarmPoolList)) })
 	return nil
@@ -140,6 +142,47 @@ func SetObjectDefaults_SandboxProfileList(in *SandboxProfileList) {
 	}
 }
 
+func SetObjectDefaults_WarmPod(in *WarmPod) {
+	if in.Status.Filesystem != nil {
+		if in.Status.Filesystem.ReadOnlyRoot == nil {
+			var ptrVar1 bool = true
+			in.Status.Filesystem.ReadOnlyRoot = &ptrVar1
+		}
+	}
+	if in.Status.SecurityContext != nil {
+		if in.Status.SecurityContext.RunAsNonRoot == nil {
+			var ptrVar1 bool = true
+			in.Status.SecurityContext.RunAsNonRoot = &ptrVar1
+		}
+		if in.Status.SecurityContext.RunAsUser == nil {
+			var ptrVar1 int64 = 1000
+			in.Status.SecurityContext.RunAsUser = &ptrVar1
+		}
+		if in.Status.SecurityContext.RunAsGroup == nil {
+			var ptrVar1 int64 = 1000
+			in.Status.SecurityContext.RunAsGroup = &ptrVar1
+		}
+	}
+	if in.Status.NetworkAccess != nil {
+		for i := range in.Status.NetworkAccess.Egress {
+			a := &in.Status.NetworkAccess.Egress[i]
+			for j := range a.Ports {
+				b := &a.Ports[j]
+				if b.Protocol == "" {
+					b.Protocol = "TCP"
+				}
+			}
+		}
+	}
+}
+
+func SetObjectDefaults_WarmPodList(in *WarmPodList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_WarmPod(a)
+	}
+}
+
 func SetObjectDefaults_WarmPool(in *WarmPool) {
 	SetDefaults_WarmPoolSpec(&in.Spec)
 	if in.Spec.SecurityLevel == "" {
@@ -148,6 +191,17 @@ func SetObjectDefaults_WarmPool(in *WarmPool) {
 	if in.Spec.TTL == nil {
 		var ptrVar1 int32 = 3600
 		in.Spec.TTL = &ptrVar1
+	}
+	if in.Spec.NetworkAccess != nil {
+		for i := range in.Spec.NetworkAccess.Egress {
+			a := &in.Spec.NetworkAccess.Egress[i]
+			for j := range a.Ports {
+				b := &a.Ports[j]
+				if b.Protocol == "" {
+					b.Protocol = "TCP"
+				}
+			}
+		}
 	}
 	if in.Spec.AutoScaling != nil {
 		if in.Spec.AutoScaling.TargetUtilization == nil {

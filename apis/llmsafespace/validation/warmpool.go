@@ -50,6 +50,9 @@ func warmPoolSpec(spec *v1.WarmPoolSpec, limits Limits, path *field.Path) field.
 	errs = append(errs, check.Between(spec.TTL, 0, maxTTL, path.Child("ttl"))...)
 	errs = append(errs, resources(spec.Resources, limits, path.Child("resources"))...)
 	errs = append(errs, reference(spec.ProfileRef, "a SandboxProfile", path.Child("profileRef"))...)
+	if spec.NetworkAccess != nil {
+		errs = append(errs, rules(spec.NetworkAccess.Egress, path.Child("networkAccess", "egress"))...)
+	}
 	errs = append(errs, packages(spec.PreloadPackages, path.Child("preloadPackages"))...)
 	errs = append(errs, scripts(spec.PreloadScripts, path.Child("preloadScripts"))...)
 	if scaling := spec.AutoScaling; scaling != nil {

@@ -32,6 +32,9 @@ func TestWarmPoolRefuses(t *testing.T) {
 		checktest.By("fewer than no pods at most", func(p wp) { p.Spec.MaxSize = -1 }, field.ErrorTypeInvalid, "spec.maxSize", "from 0"),
 		checktest.By("more pods at least than at most", func(p wp) { p.Spec.MinSize = 21 }, field.ErrorTypeInvalid, "spec.minSize", "above maxSize"),
 		checktest.By("an unknown level", func(p wp) { p.Spec.SecurityLevel = "low" }, field.ErrorTypeNotSupported, "spec.securityLevel", `"standard"`),
+		checktest.By("a network by name", func(p wp) {
+			p.Spec.NetworkAccess = &v1.NetworkAccess{Egress: []v1.NetworkRule{{Domain: "pypi.org"}}}
+		}, field.ErrorTypeForbidden, "spec.networkAccess.egress[0].domain", "cidr"),
 		checktest.By("a package that is an option", func(p wp) { p.Spec.PreloadPackages[0] = "--index-url=http://evil" }, field.ErrorTypeInvalid, "spec.preloadPackages[0]", "no option"),
 		checktest.By("a package that is a command", func(p wp) { p.Spec.PreloadPackages[0] = "numpy; reboot" }, field.ErrorTypeInvalid, "spec.preloadPackages[0]", "name of a package"),
 		checktest.By("a package that is a URL", func(p wp) { p.Spec.PreloadPackages[0] = "git+https://evil.example/x" }, field.ErrorTypeInvalid, "spec.preloadPackages[0]", "URL"),

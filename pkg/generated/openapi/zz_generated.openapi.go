@@ -7258,6 +7258,13 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCall
 							Format:      "int64",
 						},
 					},
+					"templateHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "templateHash stands for all that the pod was made as. A pod of another one than the pool has now is replaced.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"runtimeEnvironment": {
 						SchemaProps: spec.SchemaProps{
 							Description: "runtimeEnvironment is the name of the RuntimeEnvironment that runs.",
@@ -7277,6 +7284,30 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCall
 						SchemaProps: spec.SchemaProps{
 							Description: "resources in force.",
 							Ref:         ref(llmsafespacev1.Resources{}.OpenAPIModelName()),
+						},
+					},
+					"profileRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "profileRef names the SandboxProfile that bounds it.",
+							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"filesystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "filesystem says what may be written to.",
+							Ref:         ref(llmsafespacev1.Filesystem{}.OpenAPIModelName()),
+						},
+					},
+					"securityContext": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityContext of its processes.",
+							Ref:         ref(llmsafespacev1.SecurityContext{}.OpenAPIModelName()),
+						},
+					},
+					"networkAccess": {
+						SchemaProps: spec.SchemaProps{
+							Description: "networkAccess is how far its network is open.",
+							Ref:         ref(llmsafespacev1.NetworkAccess{}.OpenAPIModelName()),
 						},
 					},
 					"podName": {
@@ -7301,7 +7332,7 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCall
 					},
 					"lastHeartbeat": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastHeartbeat is when its sandboxd was last heard of, to the minute.",
+							Description: "lastHeartbeat is when its sandboxd last came or went.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -7329,7 +7360,7 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCall
 			},
 		},
 		Dependencies: []string{
-			metav1.MicroTime{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
+			metav1.MicroTime{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), llmsafespacev1.Filesystem{}.OpenAPIModelName(), llmsafespacev1.NetworkAccess{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName(), llmsafespacev1.SecurityContext{}.OpenAPIModelName()},
 	}
 }
 
@@ -7486,8 +7517,14 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPoolSpec(ref common.ReferenceCallb
 					},
 					"profileRef": {
 						SchemaProps: spec.SchemaProps{
-							Description: "profileRef names the SandboxProfile that bounds the pods.",
+							Description: "profileRef names the SandboxProfile that bounds the pods. A sandbox fits that names the same.",
 							Ref:         ref(llmsafespacev1.ObjectReference{}.OpenAPIModelName()),
+						},
+					},
+					"networkAccess": {
+						SchemaProps: spec.SchemaProps{
+							Description: "networkAccess opens the network of the pods, for what is preloaded and for the sandboxes that take them: a sandbox fits that asks for the same. Unset: nothing goes in or out.",
+							Ref:         ref(llmsafespacev1.NetworkAccess{}.OpenAPIModelName()),
 						},
 					},
 					"preloadPackages": {
@@ -7560,7 +7597,7 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPoolSpec(ref common.ReferenceCallb
 			},
 		},
 		Dependencies: []string{
-			llmsafespacev1.AutoScaling{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.PreloadScript{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
+			llmsafespacev1.AutoScaling{}.OpenAPIModelName(), llmsafespacev1.NetworkAccess{}.OpenAPIModelName(), llmsafespacev1.ObjectReference{}.OpenAPIModelName(), llmsafespacev1.PreloadScript{}.OpenAPIModelName(), llmsafespacev1.Resources{}.OpenAPIModelName()},
 	}
 }
 
@@ -7604,6 +7641,13 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPoolStatus(ref common.ReferenceCal
 					"hitRate": {
 						SchemaProps: spec.SchemaProps{
 							Description: "hitRate is the percentage of fitting sandboxes that found a pod, of late.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"peakDemand": {
+						SchemaProps: spec.SchemaProps{
+							Description: "peakDemand is the largest number of fitting sandboxes that came, of late, within the time that making a pod takes. autoScaling keeps that many ready.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},

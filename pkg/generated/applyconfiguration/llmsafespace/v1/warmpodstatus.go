@@ -27,19 +27,30 @@ type WarmPodStatusApplyConfiguration struct {
 	PoolUID *types.UID `json:"poolUID,omitempty"`
 	// poolGeneration is the generation of the pool's spec that the pod is made by.
 	PoolGeneration *int64 `json:"poolGeneration,omitempty"`
+	// templateHash stands for all that the pod was made as. A pod of another one
+	// than the pool has now is replaced.
+	TemplateHash *string `json:"templateHash,omitempty"`
 	// runtimeEnvironment is the name of the RuntimeEnvironment that runs.
 	RuntimeEnvironment *string `json:"runtimeEnvironment,omitempty"`
 	// securityLevel that holds it.
 	SecurityLevel *llmsafespacev1.SecurityLevel `json:"securityLevel,omitempty"`
 	// resources in force.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
+	// profileRef names the SandboxProfile that bounds it.
+	ProfileRef *ObjectReferenceApplyConfiguration `json:"profileRef,omitempty"`
+	// filesystem says what may be written to.
+	Filesystem *FilesystemApplyConfiguration `json:"filesystem,omitempty"`
+	// securityContext of its processes.
+	SecurityContext *SecurityContextApplyConfiguration `json:"securityContext,omitempty"`
+	// networkAccess is how far its network is open.
+	NetworkAccess *NetworkAccessApplyConfiguration `json:"networkAccess,omitempty"`
 	// podName of the pod.
 	PodName *string `json:"podName,omitempty"`
 	// podNamespace of the pod: the pool's.
 	PodNamespace *string `json:"podNamespace,omitempty"`
 	// readyTime is when it became Ready.
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
-	// lastHeartbeat is when its sandboxd was last heard of, to the minute.
+	// lastHeartbeat is when its sandboxd last came or went.
 	LastHeartbeat *metav1.Time `json:"lastHeartbeat,omitempty"`
 	// assignedTo is the sandbox it serves, as NAMESPACE/NAME.
 	AssignedTo *string `json:"assignedTo,omitempty"`
@@ -95,6 +106,14 @@ func (b *WarmPodStatusApplyConfiguration) WithPoolGeneration(value int64) *WarmP
 	return b
 }
 
+// WithTemplateHash sets the TemplateHash field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TemplateHash field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithTemplateHash(value string) *WarmPodStatusApplyConfiguration {
+	b.TemplateHash = &value
+	return b
+}
+
 // WithRuntimeEnvironment sets the RuntimeEnvironment field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the RuntimeEnvironment field is set to the value of the last call.
@@ -116,6 +135,38 @@ func (b *WarmPodStatusApplyConfiguration) WithSecurityLevel(value llmsafespacev1
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *WarmPodStatusApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *WarmPodStatusApplyConfiguration {
 	b.Resources = value
+	return b
+}
+
+// WithProfileRef sets the ProfileRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProfileRef field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithProfileRef(value *ObjectReferenceApplyConfiguration) *WarmPodStatusApplyConfiguration {
+	b.ProfileRef = value
+	return b
+}
+
+// WithFilesystem sets the Filesystem field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Filesystem field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithFilesystem(value *FilesystemApplyConfiguration) *WarmPodStatusApplyConfiguration {
+	b.Filesystem = value
+	return b
+}
+
+// WithSecurityContext sets the SecurityContext field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SecurityContext field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithSecurityContext(value *SecurityContextApplyConfiguration) *WarmPodStatusApplyConfiguration {
+	b.SecurityContext = value
+	return b
+}
+
+// WithNetworkAccess sets the NetworkAccess field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NetworkAccess field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithNetworkAccess(value *NetworkAccessApplyConfiguration) *WarmPodStatusApplyConfiguration {
+	b.NetworkAccess = value
 	return b
 }
 

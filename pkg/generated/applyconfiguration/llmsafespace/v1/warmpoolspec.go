@@ -30,8 +30,13 @@ type WarmPoolSpecApplyConfiguration struct {
 	TTL *int32 `json:"ttl,omitempty"`
 	// resources of each pod. A sandbox fits that asks for no more.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
-	// profileRef names the SandboxProfile that bounds the pods.
+	// profileRef names the SandboxProfile that bounds the pods. A sandbox fits
+	// that names the same.
 	ProfileRef *ObjectReferenceApplyConfiguration `json:"profileRef,omitempty"`
+	// networkAccess opens the network of the pods, for what is preloaded and for
+	// the sandboxes that take them: a sandbox fits that asks for the same. Unset:
+	// nothing goes in or out.
+	NetworkAccess *NetworkAccessApplyConfiguration `json:"networkAccess,omitempty"`
 	// preloadPackages are installed before a pod is Ready, by the runtime's
 	// package manager.
 	PreloadPackages []string `json:"preloadPackages,omitempty"`
@@ -103,6 +108,14 @@ func (b *WarmPoolSpecApplyConfiguration) WithResources(value *ResourcesApplyConf
 // If called multiple times, the ProfileRef field is set to the value of the last call.
 func (b *WarmPoolSpecApplyConfiguration) WithProfileRef(value *ObjectReferenceApplyConfiguration) *WarmPoolSpecApplyConfiguration {
 	b.ProfileRef = value
+	return b
+}
+
+// WithNetworkAccess sets the NetworkAccess field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NetworkAccess field is set to the value of the last call.
+func (b *WarmPoolSpecApplyConfiguration) WithNetworkAccess(value *NetworkAccessApplyConfiguration) *WarmPoolSpecApplyConfiguration {
+	b.NetworkAccess = value
 	return b
 }
 

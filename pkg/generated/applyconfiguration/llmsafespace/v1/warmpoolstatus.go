@@ -25,6 +25,9 @@ type WarmPoolStatusApplyConfiguration struct {
 	LastScaleTime *metav1.Time `json:"lastScaleTime,omitempty"`
 	// hitRate is the percentage of fitting sandboxes that found a pod, of late.
 	HitRate *int32 `json:"hitRate,omitempty"`
+	// peakDemand is the largest number of fitting sandboxes that came, of late,
+	// within the time that making a pod takes. autoScaling keeps that many ready.
+	PeakDemand *int32 `json:"peakDemand,omitempty"`
 	// selector matches the pool's WarmPods, for the subresource scale.
 	Selector *string `json:"selector,omitempty"`
 	// observedGeneration is the generation that the status is about.
@@ -76,6 +79,14 @@ func (b *WarmPoolStatusApplyConfiguration) WithLastScaleTime(value metav1.Time) 
 // If called multiple times, the HitRate field is set to the value of the last call.
 func (b *WarmPoolStatusApplyConfiguration) WithHitRate(value int32) *WarmPoolStatusApplyConfiguration {
 	b.HitRate = &value
+	return b
+}
+
+// WithPeakDemand sets the PeakDemand field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PeakDemand field is set to the value of the last call.
+func (b *WarmPoolStatusApplyConfiguration) WithPeakDemand(value int32) *WarmPoolStatusApplyConfiguration {
+	b.PeakDemand = &value
 	return b
 }
 
