@@ -126,4 +126,17 @@ func (l *Launcher) freeUID(uid uint32) {
 	l.n--
 }
 
+// SetCA changes what sandboxes trust that are started from now on.
+func (l *Launcher) SetCA(pem []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.options.CA = pem
+}
+
+func (l *Launcher) ca() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.options.CA
+}
+
 func (l *Launcher) dir(name string) string { return filepath.Join(l.options.StateDir, name) }

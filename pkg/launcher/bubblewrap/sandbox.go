@@ -194,7 +194,7 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 	infoOut, infoIn := files.pipe()
 	blockOut, blockIn := files.pipe()
 	inherited := []*os.File{
-		seccomp, infoIn, blockOut, files.data(s.spec.Token), files.data(string(l.options.CA)),
+		seccomp, infoIn, blockOut, files.data(s.spec.Token), files.data(string(l.ca())),
 		files.data(passwd(&s.spec)), files.data(group(&s.spec)), files.data(hosts),
 	}
 	if files.err != nil {
