@@ -38,6 +38,10 @@ var group = apitest.Group{
 			c.FillNoCustom(object)
 			SetObjectDefaults_WarmPool(object)
 		},
+		func(object *WarmPod, c randfill.Continue) {
+			c.FillNoCustom(object)
+			SetObjectDefaults_WarmPod(object)
+		},
 	},
 	Selectable: selectableFields,
 	Fields: map[string]func(runtime.Object) fields.Set{
