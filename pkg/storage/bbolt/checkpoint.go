@@ -45,8 +45,8 @@ func (c *checkpointer) request() {
 
 const (
 	// One transaction holds at most this much.
-	chunkKeys  = 1000
-	chunkBytes = 1 << 20
+	chunkKeys  = 2000
+	chunkBytes = 2 << 20
 	// stripChunk is how many entries are stripped at once under the writers'
 	// lock.
 	stripChunk = 512

@@ -71,10 +71,29 @@ func (db *DB) runFlusher(ctx context.Context) {
 	}
 }
 
+// maxPace is how long a commit waits for checkpoints that have all but no room
+// left behind them.
+const maxPace = 5 * time.Millisecond
+
+// pace is how long the next commit is held back while checkpoints do not keep
+// up with the log: not at all up to half of what may await them, and then the
+// longer the less room is left. Writers slow down to what the disk takes, all of
+// them a little, where they would else run at full speed into a wall and stand
+// before it until a checkpoint is through. Call with mu held.
+func (db *DB) pace() time.Duration {
+	free := db.opts.MaxDirtyBytes / 2
+	return time.Duration(float64(maxPace) * float64(max(db.dirtyBytes-free, 0)) / float64(free))
+}
+
 // commitOne commits the oldest batch. It returns false, and the role is free,
 // if there is none.
 func (db *DB) commitOne() bool {
 	db.mu.Lock()
+	if pause := db.pace(); pause > 0 && len(db.unsettled) > 0 && !db.closed {
+		db.mu.Unlock()
+		time.Sleep(pause)
+		db.mu.Lock()
+	}
 	if len(db.sealed) == 0 {
 		db.seal()
 	}

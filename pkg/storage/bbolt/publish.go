@@ -75,7 +75,9 @@ func (p *publisher) publish(b *batch) {
 		p.dirty.compacted = true
 		p.topics.all()
 	}
-	p.dirty.bytes += b.bytes
+	if p.dirty.bytes += b.bytes; p.dirty.bytes >= p.db.opts.CheckpointBytes {
+		p.db.ckpt.request()
+	}
 	p.db.head.Store(&snapshot{view: b.view, rev: b.rev, lsn: b.lsn, stripped: b.stripped})
 	p.db.durable.Store(b.lsn)
 }
