@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -67,6 +68,7 @@ func main() {
 	flag.DurationVar(&b.fanOut, "fanout", 10*time.Second, "length of a fan-out")
 	objects := flag.Int("objects", 100000, "objects of the restart and the cache")
 	flag.BoolVar(&short, "short", false, "a few minutes instead of a quarter of an hour")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of this process to the file")
 	flag.BoolVar(&child, "child", false, "serve one store's jobs on standard input (used by the program itself)")
 	flag.Parse()
 
@@ -96,7 +98,31 @@ func main() {
 		*binary = absolute
 	}
 	b.openers = map[string]opener{nameOurs: openOurs, nameEtcd: openEtcd(b.etcd), nameKine: openKine(kine)}
-	exit(b.run(ctx, strings.Split(wanted, ","), *objects))
+	stopProfile, err := startProfile(*profile)
+	if err != nil {
+		exit(err)
+	}
+	err = b.run(ctx, strings.Split(wanted, ","), *objects)
+	exit(errors.Join(err, stopProfile()))
+}
+
+// startProfile profiles this process, which for ours is client and server, to
+// the end.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 func exit(err error) {
