@@ -35,6 +35,10 @@ func (p SandboxPhase) Terminal() bool {
 	return p == SandboxTerminated || p == SandboxFailed || p == SandboxLost
 }
 
+// SandboxFinalizer keeps a deleted sandbox until its pod is gone and its
+// executions have ended.
+const SandboxFinalizer = "llmsafespace.dev/sandbox"
+
 // Conditions of sandboxes.
 const (
 	// SandboxReady is true while the sandbox can be used.

@@ -255,6 +255,12 @@ type WarmPodStatus struct {
 	// podNamespace of the pod: the pool's.
 	// +optional
 	PodNamespace string `json:"podNamespace,omitempty"`
+	// podIP of the pod.
+	// +optional
+	PodIP string `json:"podIP,omitempty"`
+	// nodeName is where the pod runs.
+	// +optional
+	NodeName string `json:"nodeName,omitempty"`
 	// readyTime is when it became Ready.
 	// +optional
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`

@@ -7324,6 +7324,20 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPodStatus(ref common.ReferenceCall
 							Format:      "",
 						},
 					},
+					"podIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podIP of the pod.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nodeName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeName is where the pod runs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"readyTime": {
 						SchemaProps: spec.SchemaProps{
 							Description: "readyTime is when it became Ready.",

@@ -48,6 +48,10 @@ type WarmPodStatusApplyConfiguration struct {
 	PodName *string `json:"podName,omitempty"`
 	// podNamespace of the pod: the pool's.
 	PodNamespace *string `json:"podNamespace,omitempty"`
+	// podIP of the pod.
+	PodIP *string `json:"podIP,omitempty"`
+	// nodeName is where the pod runs.
+	NodeName *string `json:"nodeName,omitempty"`
 	// readyTime is when it became Ready.
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
 	// lastHeartbeat is when its sandboxd last came or went.
@@ -183,6 +187,22 @@ func (b *WarmPodStatusApplyConfiguration) WithPodName(value string) *WarmPodStat
 // If called multiple times, the PodNamespace field is set to the value of the last call.
 func (b *WarmPodStatusApplyConfiguration) WithPodNamespace(value string) *WarmPodStatusApplyConfiguration {
 	b.PodNamespace = &value
+	return b
+}
+
+// WithPodIP sets the PodIP field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodIP field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithPodIP(value string) *WarmPodStatusApplyConfiguration {
+	b.PodIP = &value
+	return b
+}
+
+// WithNodeName sets the NodeName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NodeName field is set to the value of the last call.
+func (b *WarmPodStatusApplyConfiguration) WithNodeName(value string) *WarmPodStatusApplyConfiguration {
+	b.NodeName = &value
 	return b
 }
 
