@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	"safebeam.dev/safebeam/pkg/storage/bbolt"
@@ -71,7 +72,7 @@ type Broker struct {
 	journal journal.Journal
 	log     *messages.Log
 	store   store
-	flusher *flusher
+	flusher *events.Flusher[*turn]
 	logger  klog.Logger
 
 	// tasks are what goes on after its cause has returned: following up on
@@ -112,7 +113,7 @@ func New(o Options) *Broker {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Broker{
 		Options: o, clock: o.Clock, journal: o.Journal, log: o.Log,
-		flusher: newFlusher(o.Journal, o.Clock, o.FlushInterval, o.FlushBytes),
+		flusher: events.NewFlusher[*turn](o.Journal, o.Clock, o.FlushInterval, o.FlushBytes),
 		logger:  klog.Background().WithName("turns"),
 		ctx:     ctx, cancel: cancel,
 		turns:         map[types.UID]*turn{},
@@ -124,14 +125,14 @@ func New(o Options) *Broker {
 // Run makes events durable and timers fire until ctx ends, and returns when
 // everything that was begun has returned. Recover comes before it.
 func (b *Broker) Run(ctx context.Context) error {
-	b.flusher.run(ctx)
+	b.flusher.Run(ctx)
 	b.stop()
 	b.tasks.Wait()
 	// What the flusher did not get to is still in the jobs' hands, but a
 	// clean stop need not make them send it again.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
-	b.flusher.flush(last)
+	b.flusher.Flush(last)
 	return nil
 }
 

@@ -14,11 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/events"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
 // ErrStopped is what a waiting job is told when the server stops.
-var ErrStopped = errors.New("the server is stopping")
+var ErrStopped = events.ErrStopped
 
 // modelQueue matches turns that may run on a model with the jobs that wait for
 // one. Guarded by Broker.mu.
@@ -263,7 +264,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	if err := t.stagePending(write); err != nil {
 		return nil, t.putBack(err)
 	}
-	if err := t.numbers.with(write, base+reserveBlock); err != nil {
+	if err := t.numbers.With(write, base+events.ReserveBlock); err != nil {
 		return nil, t.putBack(err)
 	}
 	begun := t.now()

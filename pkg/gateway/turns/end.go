@@ -160,7 +160,7 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 	}
 	for _, event := range failed {
 		t.publishEncoded(event)
-		t.hub.persisted(event.Number)
+		t.hub.Persisted(event.Number)
 	}
 	b.mu.Lock()
 	t.mu.Lock()
@@ -317,7 +317,7 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 		return err
 	}
 	t.leave(updated, was, a)
-	t.hub.end(terminalEvent(updated))
+	t.hub.End(terminalEvent(updated))
 	b.Observer.TurnEnded(updated)
 	if was == running {
 		b.Observer.AttemptEnded(t.namespace, &updated.Status.Attempts[len(updated.Status.Attempts)-1])
@@ -333,7 +333,7 @@ func (t *turn) endNumber(ctx context.Context, chunk int64) (int64, error) {
 	if chunk == 0 {
 		return t.serverNumber(ctx)
 	}
-	return chunk, t.numbers.upTo(ctx, chunk)
+	return chunk, t.numbers.UpTo(ctx, chunk)
 }
 
 // withoutAnswer is the outcome of an answer that the store does not take.
@@ -466,10 +466,10 @@ func (t *turn) vanished(ctx context.Context) {
 		}
 		number, err := t.serverNumber(ctx)
 		if err != nil {
-			number = t.hub.lastNumber() + 1
+			number = t.hub.Last() + 1
 		}
 		finish(&deleted.Status, outcome{phase: tightbeamv1.TurnCancelled, reason: reasonCancelled, text: "the turn was deleted"}, number, t.now())
-		t.hub.end(terminalEvent(deleted))
+		t.hub.End(terminalEvent(deleted))
 		if said := entries(deleted, a.blocks.content()); len(said) > 0 {
 			if _, err := b.log.Stage(ctx, t.conversation.uid, deleted, said); err != nil {
 				b.logger.Error(err, "cannot keep the messages of a deleted turn", "turn", t.String())

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/storage/heads"
 )
@@ -113,38 +114,38 @@ func (t *turn) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the events of turn %s: %w", t, err)
 	}
-	events, err := decodeBatches(records)
+	told, err := decodeBatches(records)
 	if err != nil {
 		return err
 	}
 	durable := int64(0)
-	if len(events) > 0 {
-		durable = events[len(events)-1].Number
+	if len(told) > 0 {
+		durable = told[len(told)-1].Number
 	}
-	t.hub = newHub(durable)
-	t.numbers.reserved = max(reserved, durable)
+	t.hub = events.NewHub(durable)
+	t.numbers.Recover(max(reserved, durable))
 	object := t.object
 	// A turn that is queued or over has been shown nothing that is not
 	// durable: what it was shown before went ahead of its status.
 	if object.Status.Phase == tightbeamv1.TurnRunning {
-		t.uncertainTo = t.numbers.reserved
+		t.uncertainTo = t.numbers.Reserved()
 	}
 	if object.Status.Phase.Terminal() {
 		t.state = ended
-		t.hub.end(terminalEvent(object))
+		t.hub.End(terminalEvent(object))
 	}
 	if n := len(object.Status.Attempts); n > 0 {
-		t.attempt = restoreAttempt(int32(n), &object.Status.Attempts[n-1], events, durable)
+		t.attempt = restoreAttempt(int32(n), &object.Status.Attempts[n-1], told, durable)
 		t.logged = false
 	}
 	return nil
 }
 
 func decodeBatches(records []journal.Record) ([]*tightbeamv1.TurnEvent, error) {
-	var events []*tightbeamv1.TurnEvent
+	var told []*tightbeamv1.TurnEvent
 	after := int64(0)
 	for _, record := range records {
-		batch, err := batchEvents(record, after)
+		batch, err := events.Decode(record, after)
 		if err != nil {
 			return nil, err
 		}
@@ -153,24 +154,24 @@ func decodeBatches(records []journal.Record) ([]*tightbeamv1.TurnEvent, error) {
 			if err != nil {
 				return nil, err
 			}
-			events = append(events, event)
+			told = append(told, event)
 			after = event.Number
 		}
 	}
-	return events, nil
+	return told, nil
 }
 
 // restoreAttempt rebuilds the last attempt from its durable events. Its
 // Started event has the first number behind what was durable when it was
 // assigned, whether it became durable itself or not.
-func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, events []*tightbeamv1.TurnEvent, durable int64) attempt {
+func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, told []*tightbeamv1.TurnEvent, durable int64) attempt {
 	a := attempt{number: number, model: status.Model, job: status.Job, base: durable + 1, over: make(chan struct{})}
-	for _, event := range events {
+	for _, event := range told {
 		if event.Type == tightbeamv1.TurnEventStarted && event.Attempt == number {
 			a.base = event.Number
 		}
 	}
-	for _, event := range events {
+	for _, event := range told {
 		if event.Number <= a.base {
 			continue
 		}
@@ -221,7 +222,7 @@ func (t *turn) resume() {
 			_ = t.fail(ctx, a.number, failure{class: tightbeamv1.ErrorJobLost, message: "the server stopped while it gave up the job"})
 		})
 	default:
-		if t.hub.lastNumber() < a.base {
+		if t.hub.Last() < a.base {
 			t.publish(startedEvent(a.base, a.number, &t.object.Status.Attempts[a.number-1]))
 		}
 		t.awaitJob(a.number, b.JobGrace)

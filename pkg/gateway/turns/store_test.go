@@ -62,7 +62,7 @@ func TestAFailingStorePublishesNoEnd(t *testing.T) {
 			break
 		}
 		for _, event := range events {
-			if event.Type.Terminal() {
+			if event.Last {
 				t.Errorf("published before it is durable: %s", event.JSON)
 			}
 		}

@@ -133,7 +133,7 @@ func (s *Stream) Progress() <-chan struct{} { return s.progress }
 
 // Received returns the sequence of the last chunk that is durable.
 func (s *Stream) Received() int64 {
-	return max(s.turn.hub.durableNumber()-s.base, 0)
+	return max(s.turn.hub.Durable()-s.base, 0)
 }
 
 // Close says that the job's connection is gone. If the attempt is not over,
@@ -199,7 +199,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 		return false, err
 	}
 	event.Number, event.Time = number, t.now()
-	if err := t.numbers.upTo(ctx, number); err != nil {
+	if err := t.numbers.UpTo(ctx, number); err != nil {
 		return false, err
 	}
 	encoded := encodeEvent(event)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/journal"
 )
 
@@ -42,8 +43,8 @@ type turn struct {
 	namespace    string
 	name         string
 	conversation *conversation
-	hub          *hub
-	numbers      *reservation
+	hub          *events.Hub
+	numbers      *events.Reservation
 	accepted     time.Time
 	// left is closed when nothing is left to do for the turn: its claim is
 	// released. See Broker.released.
@@ -93,8 +94,8 @@ type attempt struct {
 func (b *Broker) newTurn(object *tightbeamv1.Turn, c *conversation, accepted time.Time) *turn {
 	return &turn{
 		broker: b, uid: object.UID, namespace: object.Namespace, name: object.Name,
-		conversation: c, hub: newHub(0), object: object, accepted: accepted, op: make(gate, 1),
-		numbers: &reservation{journal: b.journal, owner: reservedOwner(object.UID)},
+		conversation: c, hub: events.NewHub(0), object: object, accepted: accepted, op: make(gate, 1),
+		numbers: events.NewReservation(b.journal, reservedOwner(object.UID), 0),
 		left:    make(chan struct{}),
 	}
 }
@@ -127,7 +128,7 @@ func (t *turn) now() metav1.MicroTime { return metav1.NewMicroTime(t.broker.cloc
 // nextNumber returns the number of the next event that is not a job's chunk.
 // safe says that no crash can have lost events under the numbers from there.
 func (t *turn) nextNumber() (next, uncertainTo int64, safe bool) {
-	next = t.hub.lastNumber() + 1
+	next = t.hub.Last() + 1
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return next, t.uncertainTo, next > t.uncertainTo
@@ -139,10 +140,10 @@ func (t *turn) nextNumber() (next, uncertainTo int64, safe bool) {
 func (t *turn) serverNumber(ctx context.Context) (int64, error) {
 	next, uncertainTo, safe := t.nextNumber()
 	if safe {
-		return next, t.numbers.upTo(ctx, next)
+		return next, t.numbers.UpTo(ctx, next)
 	}
 	resumed := uncertainTo + 1
-	if err := t.numbers.upTo(ctx, resumed+1); err != nil {
+	if err := t.numbers.UpTo(ctx, resumed+1); err != nil {
 		return 0, err
 	}
 	t.publish(&tightbeamv1.TurnEvent{Number: resumed, Type: tightbeamv1.TurnEventResumed, LostFrom: next, LostTo: uncertainTo})
@@ -159,8 +160,8 @@ func (t *turn) publish(event *tightbeamv1.TurnEvent) {
 }
 
 func (t *turn) publishEncoded(event Event) {
-	t.hub.append(event)
-	t.broker.flusher.dirty(t, len(event.JSON))
+	t.hub.Append(event)
+	t.broker.flusher.Dirty(t, len(event.JSON))
 }
 
 // deadlineTime is when the turn ends whatever happens. It counts from the

@@ -1,24 +1,24 @@
 // Copyright 2026 The Safebeam Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package turns
+package events
 
 import (
 	"sync"
 )
 
-// keepBytes is how much of a turn's durable events stays in memory for readers
+// KeepBytes is how much of a source's durable events stays in memory for readers
 // that are a little behind. Whoever is further behind reads the journal.
-const keepBytes = 64 << 10
+const KeepBytes = 64 << 10
 
-// hub has the newest events of one unfinished turn: all that are not durable
+// Hub has the newest events of one unfinished source: all that are not durable
 // yet, and some that are.
 //
 //	first            durable         next
 //	  │ ── readable here ── │ ── pending ── │
 //	──┴─────────────────────┴───────────────┴──▶ number
 //	older: in the journal
-type hub struct {
+type Hub struct {
 	mu      sync.Mutex
 	events  []Event
 	bytes   int
@@ -28,27 +28,28 @@ type hub struct {
 	changed chan struct{}
 }
 
-func newHub(durable int64) *hub {
-	return &hub{durable: durable, last: durable, changed: make(chan struct{})}
+// NewHub returns the hub of a source whose events up to durable are in the journal.
+func NewHub(durable int64) *Hub {
+	return &Hub{durable: durable, last: durable, changed: make(chan struct{})}
 }
 
-// append adds the next event and wakes the readers.
-func (h *hub) append(event Event) {
+// Append adds the next event and wakes the readers.
+func (h *Hub) Append(event Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.add(event)
 }
 
-// end adds the terminal event, whose turn's status is durable: it is never
-// pending, since it is made from that status and not kept in the journal.
-func (h *hub) end(event Event) {
+// End adds the terminal event, once what ended the source is durable: it is
+// never pending, since it is made from that and not kept in the journal.
+func (h *Hub) End(event Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.durable, h.ended = event.Number, true
 	h.add(event)
 }
 
-func (h *hub) add(event Event) {
+func (h *Hub) add(event Event) {
 	h.events = append(h.events, event)
 	h.bytes += len(event.JSON)
 	h.last = event.Number
@@ -56,20 +57,22 @@ func (h *hub) add(event Event) {
 	h.changed = make(chan struct{})
 }
 
-func (h *hub) lastNumber() int64 {
+// Last is the number of the newest event.
+func (h *Hub) Last() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last
 }
 
-func (h *hub) durableNumber() int64 {
+// Durable is the number of the last durable event.
+func (h *Hub) Durable() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.durable
 }
 
-// pending returns the events that are not durable yet.
-func (h *hub) pending() []Event {
+// Pending returns the events that are not durable yet.
+func (h *Hub) Pending() []Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := len(h.events)
@@ -81,14 +84,14 @@ func (h *hub) pending() []Event {
 	return h.events[i:len(h.events):len(h.events)]
 }
 
-// persisted says that the events up to number are durable, and forgets the
+// Persisted says that the events up to number are durable, and forgets the
 // oldest of them.
-func (h *hub) persisted(number int64) {
+func (h *Hub) Persisted(number int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.durable = max(h.durable, number)
 	drop := 0
-	for drop < len(h.events) && h.bytes > keepBytes && h.events[drop].Number <= h.durable {
+	for drop < len(h.events) && h.bytes > KeepBytes && h.events[drop].Number <= h.durable {
 		h.bytes -= len(h.events[drop].JSON)
 		drop++
 	}
@@ -97,10 +100,10 @@ func (h *hub) persisted(number int64) {
 	}
 }
 
-// after returns the events after a number as far as they are in memory. older
+// After returns the events after a number as far as they are in memory. older
 // says that some of those are in the journal only. When there are none,
 // changed is closed once there are, unless ended.
-func (h *hub) after(number int64) (events []Event, older, ended bool, changed <-chan struct{}) {
+func (h *Hub) After(number int64) (events []Event, older, ended bool, changed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.last <= number {
@@ -116,8 +119,8 @@ func (h *hub) after(number int64) (events []Event, older, ended bool, changed <-
 	return h.events[i:len(h.events):len(h.events)], false, h.ended, h.changed
 }
 
-// terminal returns the last event if it is terminal.
-func (h *hub) terminal() (last Event, ended bool) {
+// Terminal returns the last event if it is terminal.
+func (h *Hub) Terminal() (last Event, ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.ended {
@@ -128,6 +131,6 @@ func (h *hub) terminal() (last Event, ended bool) {
 
 // firstMissing reports whether the journal has events between number and the
 // oldest one in memory. Across a Resumed gap the numbers alone do not tell.
-func (h *hub) firstMissing(number int64) bool {
+func (h *Hub) firstMissing(number int64) bool {
 	return h.events[0].Number <= h.durable || number < h.durable
 }

@@ -1,0 +1,54 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package events
+
+import (
+	"strings"
+	"testing"
+)
+
+func numbers(events []Event) []int64 {
+	var out []int64
+	for _, e := range events {
+		out = append(out, e.Number)
+	}
+	return out
+}
+
+func TestTheHubKeepsWhatIsNotDurable(t *testing.T) {
+	t.Parallel()
+	h := NewHub(0)
+	big := []byte(strings.Repeat("x", KeepBytes/4))
+	for n := range int64(10) {
+		h.Append(Event{Number: n + 1, JSON: big})
+	}
+	if got := len(h.Pending()); got != 10 {
+		t.Errorf("%d pending", got)
+	}
+	h.Persisted(8)
+	if events, older, _, _ := h.After(0); !older || len(events) > 0 {
+		t.Error("trimmed events are not told to be in the journal")
+	}
+	events, older, ended, _ := h.After(6)
+	if older || ended || len(events) != 4 {
+		t.Errorf("after 6: %v, older %v", numbers(events), older)
+	}
+	if got := numbers(h.Pending()); len(got) != 2 || got[0] != 9 {
+		t.Errorf("pending %v", got)
+	}
+}
+
+func TestAGapInTheHubIsNoMissingEvent(t *testing.T) {
+	t.Parallel()
+	h := NewHub(5) // 6 to 10 may have been lost
+	h.Append(Event{Number: 11})
+	for _, after := range []int64{5, 8, 10} {
+		if events, older, _, _ := h.After(after); older || len(events) != 1 {
+			t.Errorf("after %d: %v, older %v", after, numbers(events), older)
+		}
+	}
+	if _, older, _, _ := h.After(3); !older {
+		t.Error("what was durable before is in the journal")
+	}
+}
