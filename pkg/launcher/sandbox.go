@@ -5,6 +5,7 @@ package launcher
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -42,6 +43,8 @@ const (
 	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonPodForbidden: the pod was refused by an admission rule.
 	ReasonPodForbidden = "PodForbidden"
+	// ReasonAgentNotConnected: sandboxd runs and does not reach the gateway.
+	ReasonAgentNotConnected = "AgentNotConnected"
 	// ReasonNotSupported: this launcher cannot honour a field.
 	ReasonNotSupported = "NotSupported"
 )
@@ -117,6 +120,8 @@ type Pod struct {
 	IP        string
 	Node      string
 	Phase     PodPhase
+	// Since is when the pod was first seen in that phase, at the latest.
+	Since time.Time
 	// Started: it was Running once.
 	Started bool
 	// Reason is one of the reasons above or Kubernetes' own, Message a sentence

@@ -1,8 +1,9 @@
 // Copyright 2026 The Safebeam Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ttl deletes what has outlived its use: finished turns after
-// ttlSecondsAfterFinished, conversations after ttlSecondsAfterLastTurn.
+// Package ttl deletes what has outlived its use: finished turns, executions and
+// sandboxes after ttlSecondsAfterFinished, conversations after
+// ttlSecondsAfterLastTurn.
 //
 // Laws:
 //   - When an object expires is a function of the object alone. Nothing is

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/types"
@@ -134,7 +135,7 @@ func (l *Launcher) Launch(ctx context.Context, spec launcher.PodSpec) (launcher.
 	life, kill := context.WithCancel(l.ctx)
 	p := &pod{kill: kill, Pod: launcher.Pod{
 		UID: types.UID(uuid.NewString()), Name: spec.Name, Namespace: spec.Namespace, Owner: spec.Owner,
-		Node: l.options.Node, Phase: launcher.PodPending,
+		Node: l.options.Node, Phase: launcher.PodPending, Since: time.Now(),
 		Notes: shortfalls(spec.NetworkAccess, &spec.Filesystem),
 	}}
 	l.pods[name] = p
@@ -181,7 +182,10 @@ func (l *Launcher) live(ctx context.Context, logger klog.Logger, p *pod, spec la
 // update changes a pod and tells.
 func (l *Launcher) update(p *pod, change func()) {
 	l.mu.Lock()
-	change()
+	was := p.Phase
+	if change(); p.Phase != was {
+		p.Since = time.Now()
+	}
 	now := p.Pod
 	l.mu.Unlock()
 	l.changed(now)
@@ -212,6 +216,7 @@ func (l *Launcher) Delete(_ context.Context, namespace, name string, uid types.U
 		p.Phase = launcher.PodStopping
 		p.kill()
 	}
+	p.Since = time.Now()
 	now := p.Pod
 	l.mu.Unlock()
 	l.changed(now)
