@@ -21,7 +21,6 @@ import (
 const (
 	objects   = 10_000 // keys that are in use, each there or not
 	journals  = 500    // owners that are in use
-	writers   = 16
 	appenders = 4
 	watchers  = 20
 	// objectBytes is what a small turn needs.
@@ -32,15 +31,20 @@ const (
 type load struct {
 	db            *bbolt.DB
 	client        *kubernetes.Client
+	writers       int
 	writes, reads atomic.Int64
+	// live is the bytes that are stored and not deleted.
+	live atomic.Int64
 }
 
-func newLoad(db *bbolt.DB) *load { return &load{db: db, client: db.Client()} }
+func newLoad(db *bbolt.DB, writers int) *load {
+	return &load{db: db, client: db.Client(), writers: writers}
+}
 
 // run loads the store until ctx ends.
 func (l *load) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range writers {
+	for i := range l.writers {
 		group.Go(func() error { return l.until(ctx, i, l.write) })
 	}
 	for i := range appenders {
@@ -77,21 +81,30 @@ func (l *load) write(ctx context.Context, random *rand.Rand) error {
 		return fmt.Errorf("get %s: %w", k, err)
 	}
 	l.reads.Add(1)
-	revision := int64(0)
+	revision, grows, succeeded := int64(0), 0, false
 	if current.KV != nil {
 		revision = current.KV.ModRevision
+		grows = -len(k) - len(current.KV.Value)
 	}
 	if revision != 0 && random.IntN(3) == 0 {
-		_, err = l.client.Kubernetes.OptimisticDelete(ctx, k, revision, kubernetes.DeleteOptions{})
+		var response kubernetes.DeleteResponse
+		response, err = l.client.Kubernetes.OptimisticDelete(ctx, k, revision, kubernetes.DeleteOptions{})
+		succeeded = response.Succeeded
 	} else {
 		value := make([]byte, objectBytes/2+random.IntN(objectBytes))
 		for i := range value {
 			value[i] = byte(random.Uint32())
 		}
-		_, err = l.client.Kubernetes.OptimisticPut(ctx, k, value, revision, kubernetes.PutOptions{})
+		grows += len(k) + len(value)
+		var response kubernetes.PutResponse
+		response, err = l.client.Kubernetes.OptimisticPut(ctx, k, value, revision, kubernetes.PutOptions{})
+		succeeded = response.Succeeded
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", k, err)
+	}
+	if succeeded {
+		l.live.Add(int64(grows))
 	}
 	l.writes.Add(1)
 	return nil
@@ -101,11 +114,15 @@ func (l *load) write(ctx context.Context, random *rand.Rand) error {
 func (l *load) append(ctx context.Context, random *rand.Rand) error {
 	owner := journal.Owner(fmt.Sprintf("turns/%d-%d/events", random.IntN(journals), random.Uint32()))
 	j := l.db.Journal()
+	size := int64(0)
 	for number := int64(1); number <= 20; number++ {
 		pause(ctx, random, 20*time.Millisecond)
-		if err := j.Append(ctx, journal.Record{Owner: owner, Number: number, Data: make([]byte, 200+random.IntN(2000))}); err != nil {
+		record := journal.Record{Owner: owner, Number: number, Data: make([]byte, 200+random.IntN(2000))}
+		if err := j.Append(ctx, record); err != nil {
 			return fmt.Errorf("append to %s: %w", owner, err)
 		}
+		size += int64(len(owner) + len(record.Data))
+		l.live.Add(int64(len(owner) + len(record.Data)))
 		l.writes.Add(1)
 	}
 	records, err := j.Read(ctx, owner, 0, 0)
@@ -116,6 +133,7 @@ func (l *load) append(ctx context.Context, random *rand.Rand) error {
 		return fmt.Errorf("%s has %d records of 20", owner, len(records))
 	}
 	l.reads.Add(1)
+	l.live.Add(-size)
 	return j.Drop(ctx, owner)
 }
 

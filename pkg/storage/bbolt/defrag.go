@@ -31,8 +31,9 @@ const (
 	// sync of one chunk.
 	defragChunk = 1 << 20
 	// Checkpoints tell when to defragment by themselves: a file of some size
-	// of which more than half is free.
-	defragMinBytes = 256 << 20
+	// of which more than half is free. Copying the other half of a file of this
+	// size takes a fraction of a second.
+	defragMinBytes = 64 << 20
 )
 
 // Defragment replaces the checkpoint file by a compact copy, online. Writers
