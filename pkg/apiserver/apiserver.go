@@ -52,6 +52,8 @@ type ExtraConfig struct {
 	// Pods are the controller's records of pods, where jobs are pods. Nil:
 	// there are none, and the API to write them is not served.
 	Pods *podidentity.Records
+	// Sandboxes has the settings of sandboxes.
+	Sandboxes SandboxConfig
 	// MessageCacheBytes bounds the memory that holds message logs.
 	MessageCacheBytes int64
 }
@@ -169,15 +171,17 @@ func (c CompletedConfig) New() (*Server, error) {
 	if watcher.loops, err = newLoops(server.LoopbackClientConfig, s.Storages, s.Storages.heads, extra.Store.Journal()); err != nil {
 		return nil, err
 	}
+	s.Add(Component{Name: "bindings", Recover: s.Storages.Sandboxes.Bindings.Recover})
 	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
 	s.Add(Component{Name: "loops", Run: watcher.loops.Run, Client: true})
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {
 		return nil, err
 	}
 	server.Handler.NonGoRestfulMux.Handle(snapshotPath, newSnapshots(extra.Store))
-	group := s.Storages.apiGroup()
-	if err := server.InstallAPIGroup(&group); err != nil {
-		return nil, err
+	for _, group := range []genericapiserver.APIGroupInfo{s.Storages.apiGroup(), s.Storages.Sandboxes.apiGroup()} {
+		if err := server.InstallAPIGroup(&group); err != nil {
+			return nil, err
+		}
 	}
 	// Ready is who can answer: the watch caches are filled.
 	if err := server.AddPostStartHook("storage-readiness", server.StorageReadinessHook.Hook); err != nil {

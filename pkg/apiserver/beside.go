@@ -17,7 +17,8 @@ type Component struct {
 	// Recover takes up what an earlier process left. The server takes no
 	// request before it has returned. It may be nil.
 	Recover func(ctx context.Context) error
-	// Run returns when ctx ends, or with the error that ends the server.
+	// Run returns when ctx ends, or with the error that ends the server. It
+	// may be nil.
 	Run func(ctx context.Context) error
 	// Client says that the component is a client of the server: it ends while
 	// the server still answers. Others end after the last request.
@@ -56,6 +57,9 @@ func (b *beside) start(ctx context.Context, failed func()) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, component := range b.components {
+		if component.Run == nil {
+			continue
+		}
 		running, end := context.WithCancel(context.WithoutCancel(ctx))
 		r := &run{client: component.Client, end: end, done: make(chan struct{})}
 		b.running = append(b.running, r)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -24,10 +25,11 @@ var (
 )
 
 // StoredVersions are the versions that objects are kept in, one a group.
-var StoredVersions = []schema.GroupVersion{tightbeamv1.SchemeGroupVersion}
+var StoredVersions = []schema.GroupVersion{tightbeamv1.SchemeGroupVersion, llmsafespacev1.SchemeGroupVersion}
 
 func init() {
 	utilruntime.Must(tightbeamv1.Install(Scheme))
+	utilruntime.Must(llmsafespacev1.Install(Scheme))
 
 	// Clients send ListOptions and the like as v1 of the empty group, and
 	// read Status and discovery as such.

@@ -37,6 +37,8 @@ type Storages struct {
 	Messages *messages.Log
 	// Broker runs turns.
 	Broker *turns.Broker
+	// Sandboxes are the storages of llmsafespace.dev.
+	Sandboxes *SandboxStorages
 
 	heads              *heads.Store
 	modelStatus        *generic.StatusREST
@@ -84,6 +86,10 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 		Scheme: Scheme, Authorizer: authorizer, Conversations: s.Conversations, Models: s.Models,
 		WrapStorage: broker.Wrap, Admits: admits(head), Events: broker, Canceller: broker, Streams: streams,
 	}, store)
+	if err != nil {
+		return nil, err
+	}
+	s.Sandboxes, err = newSandboxStorages(authorizer, extra)
 	return s, err
 }
 

@@ -1,0 +1,108 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/utils/clock"
+
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/gateway/bindings"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/execution"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/profile"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/runtimeenvironment"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/sandbox"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/sandboxpod"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/warmpod"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/warmpool"
+	"safebeam.dev/safebeam/pkg/storage"
+)
+
+// SandboxConfig is what a server needs to serve sandboxes.
+type SandboxConfig struct {
+	// Limits are the largest resources of one sandbox.
+	Limits validation.Limits
+}
+
+// SandboxStorages are the REST storages of llmsafespace.dev and what is behind
+// them.
+type SandboxStorages struct {
+	RuntimeEnvironments *runtimeenvironment.REST
+	Profiles            *profile.REST
+	Sandboxes           *sandbox.Storages
+	Executions          *execution.Storages
+	WarmPools           *warmpool.REST
+	WarmPods            *warmpod.REST
+	// Bindings say which pod is whose.
+	Bindings *bindings.Store
+
+	environmentStatus *generic.StatusREST
+	poolStatus        *generic.StatusREST
+	warmPodStatus     *generic.StatusREST
+}
+
+func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig) (*SandboxStorages, error) {
+	store, config := extra.Store, extra.Sandboxes
+	s := &SandboxStorages{}
+	var err error
+	if s.Bindings, err = openBindings(store); err != nil {
+		return nil, err
+	}
+	if s.RuntimeEnvironments, s.environmentStatus, err = runtimeenvironment.NewREST(runtimeenvironment.Config{Scheme: Scheme}, store); err != nil {
+		return nil, err
+	}
+	if s.Profiles, err = profile.NewREST(profile.Config{Scheme: Scheme, Limits: config.Limits}, store); err != nil {
+		return nil, err
+	}
+	if s.WarmPools, s.poolStatus, err = warmpool.NewREST(warmpool.Config{Scheme: Scheme, Limits: config.Limits}, store); err != nil {
+		return nil, err
+	}
+	if s.WarmPods, s.warmPodStatus, err = warmpod.NewREST(warmpod.Config{Scheme: Scheme}, store); err != nil {
+		return nil, err
+	}
+	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits}, store); err != nil {
+		return nil, err
+	}
+	s.Executions, err = execution.NewStorages(execution.Config{Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox}, store)
+	return s, err
+}
+
+func openBindings(store *storage.Factory) (*bindings.Store, error) {
+	raw, _, err := store.Raw(storage.RawConfig{
+		Resource: bindings.Resource, Prefix: bindings.ResourcePrefix, Codec: bindings.Codec(),
+		NewFunc:     func() runtime.Object { return &bindings.Record{} },
+		NewListFunc: func() runtime.Object { return &bindings.RecordList{} },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return bindings.NewStore(raw, clock.RealClock{}), nil
+}
+
+// apiGroup is what the server serves as llmsafespace.dev.
+func (s *SandboxStorages) apiGroup() genericapiserver.APIGroupInfo {
+	group := genericapiserver.NewDefaultAPIGroupInfo(llmsafespacev1.GroupName, Scheme, ParameterCodec, Codecs)
+	group.NegotiatedSerializer = withoutProtobuf{Codecs}
+	group.VersionedResourcesStorageMap[llmsafespacev1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+		"runtimeenvironments":                 s.RuntimeEnvironments,
+		"runtimeenvironments/status":          s.environmentStatus,
+		"sandboxprofiles":                     s.Profiles,
+		"sandboxes":                           s.Sandboxes.Sandbox,
+		"sandboxes/status":                    s.Sandboxes.Status,
+		"sandboxes/" + sandboxpod.Subresource: sandboxpod.NewSandboxREST(s.Sandboxes.Sandbox, s.Bindings),
+		"executions":                          s.Executions.Execution,
+		"executions/status":                   s.Executions.Status,
+		"warmpools":                           s.WarmPools,
+		"warmpools/status":                    s.poolStatus,
+		"warmpods":                            s.WarmPods,
+		"warmpods/status":                     s.warmPodStatus,
+		"warmpods/" + sandboxpod.Subresource:  sandboxpod.NewWarmPodREST(s.WarmPods, s.Bindings),
+	}
+	return group
+}

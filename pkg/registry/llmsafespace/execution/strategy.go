@@ -1,0 +1,132 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package execution
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+)
+
+type strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+	related related
+}
+
+func newStrategy(typer runtime.ObjectTyper, related related) strategy {
+	return strategy{typer, names.SimpleNameGenerator, related}
+}
+
+func (strategy) NamespaceScoped() bool                         { return true }
+func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
+func (strategy) Canonicalize(runtime.Object)                   {}
+
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return generic.ResetStatus(v1.SchemeGroupVersion)
+}
+
+// PrepareForCreate binds the execution to the sandbox that has the name now;
+// Validate says so where there is none.
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	object := obj.(*v1.Execution)
+	object.Generation = 1
+	object.Status = v1.ExecutionStatus{Phase: v1.ExecutionQueued}
+	if sandbox, err := s.related.sandbox(ctx, object); err == nil && sandbox != nil {
+		object.Status.SandboxUID = sandbox.UID
+	}
+}
+
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	object, oldObject := obj.(*v1.Execution), old.(*v1.Execution)
+	object.Status = oldObject.Status
+	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
+		object.Generation = oldObject.Generation + 1
+	}
+}
+
+func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	execution := obj.(*v1.Execution)
+	errs := validation.Execution(execution)
+	if execution.Spec.Sandbox == "" {
+		return errs // already said
+	}
+	return append(errs, s.validateRelated(ctx, execution)...)
+}
+
+func (s strategy) validateRelated(ctx context.Context, execution *v1.Execution) field.ErrorList {
+	path := field.NewPath("spec", "sandbox")
+	sandbox, err := s.related.sandbox(ctx, execution)
+	switch {
+	case err != nil:
+		return field.ErrorList{field.InternalError(path, err)}
+	case sandbox == nil || sandbox.UID != execution.Status.SandboxUID:
+		return field.ErrorList{field.NotFound(path, execution.Spec.Sandbox)}
+	case sandbox.DeletionTimestamp != nil:
+		return field.ErrorList{field.Invalid(path, execution.Spec.Sandbox, "the sandbox is being deleted")}
+	case sandbox.Status.Phase.Terminal() || sandbox.Status.Phase == v1.SandboxTerminating:
+		return field.ErrorList{field.Invalid(path, execution.Spec.Sandbox, over(sandbox))}
+	}
+	return nil
+}
+
+// over says why nothing runs in a sandbox any more.
+func over(sandbox *v1.Sandbox) string {
+	message := "the sandbox is " + string(sandbox.Status.Phase)
+	if sandbox.Status.Reason != "" {
+		message += " (" + sandbox.Status.Reason + ")"
+	}
+	return message + ": create another one"
+}
+
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ExecutionUpdate(obj.(*v1.Execution), old.(*v1.Execution))
+}
+
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+
+func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// statusStrategy writes the status and nothing else.
+type statusStrategy struct{ strategy }
+
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return generic.ResetSpec(v1.SchemeGroupVersion)
+}
+
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	object, oldObject := obj.(*v1.Execution), old.(*v1.Execution)
+	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
+	object.Spec = oldObject.Spec
+}
+
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ExecutionStatusUpdate(obj.(*v1.Execution), old.(*v1.Execution))
+}
+
+func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// GetAttrs is what selectors see of an execution.
+func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
+	object, ok := obj.(*v1.Execution)
+	if !ok {
+		return nil, nil, generic.NotA("Execution", obj)
+	}
+	return object.Labels, v1.ExecutionFields(object), nil
+}

@@ -1,0 +1,72 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package profile
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+)
+
+type strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+	limits validation.Limits
+}
+
+func newStrategy(typer runtime.ObjectTyper, limits validation.Limits) strategy {
+	return strategy{typer, names.SimpleNameGenerator, limits}
+}
+
+func (strategy) NamespaceScoped() bool                         { return true }
+func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
+func (strategy) Canonicalize(runtime.Object)                   {}
+
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
+
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	object := obj.(*v1.SandboxProfile)
+	object.Generation = 1
+}
+
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	object, oldObject := obj.(*v1.SandboxProfile), old.(*v1.SandboxProfile)
+	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
+		object.Generation = oldObject.Generation + 1
+	}
+}
+
+func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.SandboxProfile(obj.(*v1.SandboxProfile), s.limits)
+}
+
+func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.SandboxProfileUpdate(obj.(*v1.SandboxProfile), old.(*v1.SandboxProfile), s.limits)
+}
+
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+
+func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// GetAttrs is what selectors see of a profile.
+func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
+	object, ok := obj.(*v1.SandboxProfile)
+	if !ok {
+		return nil, nil, generic.NotA("SandboxProfile", obj)
+	}
+	return object.Labels, v1.SandboxProfileFields(object), nil
+}

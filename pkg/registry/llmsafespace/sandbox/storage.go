@@ -1,0 +1,90 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
+
+	"safebeam.dev/safebeam/apis/llmsafespace/printing"
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+)
+
+// Config is what the storage needs of its server.
+type Config struct {
+	Scheme     *runtime.Scheme
+	Authorizer authorizer.Authorizer
+	// Limits are the largest resources that the server gives.
+	Limits validation.Limits
+	// WrapStorage puts the claim of warm pods around the storage of sandboxes,
+	// which are kept below prefix. It lies below the dry-run layer. Nil: every
+	// sandbox is made cold.
+	WrapStorage func(inner storage.Interface, prefix string) storage.Interface
+}
+
+// REST serves sandboxes.
+type REST struct{ *registry.Store }
+
+var (
+	_ rest.StandardStorage    = &REST{}
+	_ rest.ShortNamesProvider = &REST{}
+	_ rest.CategoriesProvider = &REST{}
+)
+
+// Storages are those of sandboxes and of their subresources.
+type Storages struct {
+	Sandbox *REST
+	Status  *generic.StatusREST
+}
+
+// NewStorages returns the storages of sandboxes.
+func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Storages, error) {
+	strategy := newStrategy(config.Scheme, config.Limits)
+	store := &registry.Store{
+		NewFunc:                   func() runtime.Object { return &v1.Sandbox{} },
+		NewListFunc:               func() runtime.Object { return &v1.SandboxList{} },
+		DefaultQualifiedResource:  v1.Resource("sandboxes"),
+		SingularQualifiedResource: v1.Resource("sandbox"),
+		CreateStrategy:            strategy,
+		UpdateStrategy:            strategy,
+		DeleteStrategy:            strategy,
+		ResetFieldsStrategy:       strategy,
+		TableConvertor:            printing.Sandboxes(),
+	}
+	options = generic.Wrapped(options, func(inner storage.Interface, prefix string) storage.Interface {
+		inner = generic.NameTooLarge(inner, prefix)
+		if config.WrapStorage != nil {
+			inner = config.WrapStorage(inner, prefix)
+		}
+		return inner
+	})
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
+		return nil, err
+	}
+	return &Storages{
+		Sandbox: &REST{store},
+		Status:  generic.NewStatusREST(store, statusStrategy{strategy}),
+	}, nil
+}
+
+// ShortNames are what people type.
+func (*REST) ShortNames() []string { return []string{"sb"} }
+
+// Categories holds all resources of the project.
+func (*REST) Categories() []string { return []string{"safebeam"} }
+
+// Update changes a sandbox, or makes the one that server-side apply finds
+// missing.
+func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation, updateValidation, forceAllowCreate, options)
+}

@@ -1,0 +1,96 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package warmpod
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/registry/generic"
+)
+
+type strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+}
+
+func newStrategy(typer runtime.ObjectTyper) strategy {
+	return strategy{typer, names.SimpleNameGenerator}
+}
+
+func (strategy) NamespaceScoped() bool                         { return true }
+func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
+func (strategy) Canonicalize(runtime.Object)                   {}
+
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return generic.ResetStatus(v1.SchemeGroupVersion)
+}
+
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	object := obj.(*v1.WarmPod)
+	object.Generation = 1
+	object.Status = v1.WarmPodStatus{Phase: v1.WarmPodPending}
+}
+
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	object, oldObject := obj.(*v1.WarmPod), old.(*v1.WarmPod)
+	object.Status = oldObject.Status
+	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
+		object.Generation = oldObject.Generation + 1
+	}
+}
+
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.WarmPod(obj.(*v1.WarmPod))
+}
+
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.WarmPodUpdate(obj.(*v1.WarmPod), old.(*v1.WarmPod))
+}
+
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+
+func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// statusStrategy writes the status and nothing else.
+type statusStrategy struct{ strategy }
+
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return generic.ResetSpec(v1.SchemeGroupVersion)
+}
+
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	object, oldObject := obj.(*v1.WarmPod), old.(*v1.WarmPod)
+	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
+	object.Spec = oldObject.Spec
+}
+
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.WarmPodStatusUpdate(obj.(*v1.WarmPod), old.(*v1.WarmPod))
+}
+
+func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// GetAttrs is what selectors see of a warm pod.
+func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
+	object, ok := obj.(*v1.WarmPod)
+	if !ok {
+		return nil, nil, generic.NotA("WarmPod", obj)
+	}
+	return object.Labels, v1.WarmPodFields(object), nil
+}

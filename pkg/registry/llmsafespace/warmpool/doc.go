@@ -1,0 +1,5 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package warmpool serves warmpools.
+package warmpool
