@@ -79,5 +79,6 @@ func (a *agent) Health(context.Context, *sandboxpb.HealthRequest) (*sandboxpb.He
 		AgentRssBytes:   guard.SelfRSS(),
 		LastGuardReason: usage.LastReason,
 		GuardKills:      usage.Kills,
+		GuestProcesses:  guard.Guests(a.manager.Running()),
 	}, nil
 }

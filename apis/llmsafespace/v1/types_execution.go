@@ -134,6 +134,9 @@ type ExecutionStatus struct {
 	// startTime is when the process was started.
 	// +optional
 	StartTime *metav1.MicroTime `json:"startTime,omitempty"`
+	// lastEvent is the number of the last event in the log, set at the end.
+	// +optional
+	LastEvent int64 `json:"lastEvent,omitempty"`
 	// completionTime is when it reached its terminal phase.
 	// +optional
 	CompletionTime *metav1.MicroTime `json:"completionTime,omitempty"`

@@ -24,6 +24,11 @@ func (in Execution) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ExecutionEvent) OpenAPIModelName() string {
+	return "dev.llmsafespace.v1.ExecutionEvent"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ExecutionList) OpenAPIModelName() string {
 	return "dev.llmsafespace.v1.ExecutionList"
 }

@@ -5651,6 +5651,13 @@ func schema_safebeam_apis_llmsafespace_v1_ExecutionStatus(ref common.ReferenceCa
 							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
+					"lastEvent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastEvent is the number of the last event in the log, set at the end.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
 					"completionTime": {
 						SchemaProps: spec.SchemaProps{
 							Description: "completionTime is when it reached its terminal phase.",

@@ -71,6 +71,32 @@ func residentPages(pid string) uint64 {
 	return resident - min(shared, resident)
 }
 
+// Guests counts the processes of the sandbox that have not ended, without this
+// one. known is told where this is not the first process of a namespace, and
+// cannot tell whose the others are.
+func Guests(known int) uint32 {
+	if os.Getpid() != 1 {
+		return uint32(known)
+	}
+	var n uint32
+	each(func(pid string) {
+		if pid != "1" && !over(pid) {
+			n++
+		}
+	})
+	return n
+}
+
+// over reports whether a process is gone but for its exit status, or altogether.
+func over(pid string) bool {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return true
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	return len(fields) == 0 || fields[0][0] == 'Z' || fields[0][0] == 'X'
+}
+
 // SelfRSS is the resident memory of this process.
 func SelfRSS() uint64 {
 	b, err := os.ReadFile("/proc/self/statm")

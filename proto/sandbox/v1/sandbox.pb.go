@@ -826,8 +826,10 @@ type HealthResponse struct {
 	// Why the guest was last ended by a guard; empty if never.
 	LastGuardReason string `protobuf:"bytes,9,opt,name=last_guard_reason,json=lastGuardReason,proto3" json:"last_guard_reason,omitempty"`
 	GuardKills      uint32 `protobuf:"varint,10,opt,name=guard_kills,json=guardKills,proto3" json:"guard_kills,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Processes of the guest that have not ended, whoever started them.
+	GuestProcesses uint32 `protobuf:"varint,11,opt,name=guest_processes,json=guestProcesses,proto3" json:"guest_processes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *HealthResponse) Reset() {
@@ -926,6 +928,13 @@ func (x *HealthResponse) GetLastGuardReason() string {
 func (x *HealthResponse) GetGuardKills() uint32 {
 	if x != nil {
 		return x.GuardKills
+	}
+	return 0
+}
+
+func (x *HealthResponse) GetGuestProcesses() uint32 {
+	if x != nil {
+		return x.GuestProcesses
 	}
 	return 0
 }
@@ -3424,7 +3433,7 @@ const file_sandbox_v1_sandbox_proto_rawDesc = "" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04pids\x18\x03 \x01(\rR\x04pids\"\x13\n" +
 	"\x11ConfigureResponse\"\x0f\n" +
-	"\rHealthRequest\"\xf1\x02\n" +
+	"\rHealthRequest\"\x9a\x03\n" +
 	"\x0eHealthResponse\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\tR\arelease\x12\x1f\n" +
 	"\vsandbox_uid\x18\x02 \x01(\tR\n" +
@@ -3439,7 +3448,8 @@ const file_sandbox_v1_sandbox_proto_rawDesc = "" +
 	"\x11last_guard_reason\x18\t \x01(\tR\x0flastGuardReason\x12\x1f\n" +
 	"\vguard_kills\x18\n" +
 	" \x01(\rR\n" +
-	"guardKills\"\x8c\x03\n" +
+	"guardKills\x12'\n" +
+	"\x0fguest_processes\x18\v \x01(\rR\x0eguestProcesses\"\x8c\x03\n" +
 	"\n" +
 	"RunRequest\x12)\n" +
 	"\x05start\x18\x01 \x01(\v2\x11.sandbox.v1.StartH\x00R\x05start\x12,\n" +

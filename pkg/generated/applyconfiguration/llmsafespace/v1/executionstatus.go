@@ -37,6 +37,8 @@ type ExecutionStatusApplyConfiguration struct {
 	Stderr *ExecutionOutputApplyConfiguration `json:"stderr,omitempty"`
 	// startTime is when the process was started.
 	StartTime *metav1.MicroTime `json:"startTime,omitempty"`
+	// lastEvent is the number of the last event in the log, set at the end.
+	LastEvent *int64 `json:"lastEvent,omitempty"`
 	// completionTime is when it reached its terminal phase.
 	CompletionTime *metav1.MicroTime `json:"completionTime,omitempty"`
 	// conditions: Complete and Failed, for kubectl wait.
@@ -118,6 +120,14 @@ func (b *ExecutionStatusApplyConfiguration) WithStderr(value *ExecutionOutputApp
 // If called multiple times, the StartTime field is set to the value of the last call.
 func (b *ExecutionStatusApplyConfiguration) WithStartTime(value metav1.MicroTime) *ExecutionStatusApplyConfiguration {
 	b.StartTime = &value
+	return b
+}
+
+// WithLastEvent sets the LastEvent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastEvent field is set to the value of the last call.
+func (b *ExecutionStatusApplyConfiguration) WithLastEvent(value int64) *ExecutionStatusApplyConfiguration {
+	b.LastEvent = &value
 	return b
 }
 

@@ -1,0 +1,147 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/storage"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+)
+
+// Wrap returns the storage of sandboxes with Live watching every write: inner
+// stores them below prefix, which begins with a slash and has none at its end. It
+// is called once, before Recover.
+func (l *Live) Wrap(inner storage.Interface, prefix string) storage.Interface {
+	watched := &watched{Interface: inner, live: l}
+	l.store = store{storage: watched, prefix: prefix}
+	return watched
+}
+
+// watched is a storage whose writes are seen.
+type watched struct {
+	storage.Interface
+	live *Live
+}
+
+func (w *watched) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
+	if out == nil {
+		out = &v1.Sandbox{}
+	}
+	if err := w.Interface.Create(ctx, key, obj, out, ttl); err != nil {
+		return err
+	}
+	w.live.observe(out.(*v1.Sandbox), true)
+	return nil
+}
+
+func (w *watched) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc, cached runtime.Object) error {
+	if err := w.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, update, cached); err != nil {
+		return err
+	}
+	w.live.observe(out.(*v1.Sandbox), false)
+	return nil
+}
+
+func (w *watched) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
+	if err := w.Interface.Delete(ctx, key, out, preconditions, validate, cached, options); err != nil {
+		return err
+	}
+	w.live.forget(out.(*v1.Sandbox))
+	return nil
+}
+
+// store reads and writes sandboxes below the registry: what is written here is
+// the status that no client may.
+type store struct {
+	storage storage.Interface
+	prefix  string
+}
+
+// errOver says that a sandbox is over, and errSame that there is nothing to change.
+var (
+	errOver = errors.New("the sandbox is over")
+	errSame = errors.New("nothing to change")
+)
+
+// update changes the newest object by compare-and-swap. It fails with errOver if
+// the sandbox is terminal.
+func (s store) update(ctx context.Context, object *v1.Sandbox, change func(*v1.Sandbox) error) error {
+	uid := object.UID
+	return s.storage.GuaranteedUpdate(ctx, s.prefix+"/"+object.Namespace+"/"+object.Name, &v1.Sandbox{}, false,
+		&storage.Preconditions{UID: &uid},
+		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
+			sandbox := input.(*v1.Sandbox)
+			if sandbox.Status.Phase.Terminal() {
+				return nil, nil, errOver
+			}
+			return sandbox, nil, change(sandbox)
+		}, object.DeepCopy())
+}
+
+// pointless reports whether err says that there is nothing to write any more.
+func pointless(err error) bool {
+	return errors.Is(err, errOver) || errors.Is(err, errSame) || storage.IsNotFound(err) || storage.IsInvalidObj(err) || apierrors.IsNotFound(err)
+}
+
+// write changes a sandbox, again and again until it succeeds or is pointless.
+func (l *Live) write(ctx context.Context, what string, uid types.UID, change func(*v1.Sandbox) error) error {
+	delay := 50 * time.Millisecond
+	for {
+		object := l.Get(uid)
+		if object == nil {
+			return errOver
+		}
+		err := l.store.update(ctx, object, change)
+		if err == nil || pointless(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		l.logger.Error(err, "Will try again", "what", what, "sandbox", object.Namespace+"/"+object.Name, "after", delay)
+		if err := l.sleep(ctx, delay); err != nil {
+			return err
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+func (l *Live) sleep(ctx context.Context, d time.Duration) error {
+	timer := l.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C():
+		return nil
+	}
+}
+
+func (s store) list(ctx context.Context) ([]*v1.Sandbox, error) {
+	const page = 500
+	var all []*v1.Sandbox
+	options := storage.ListOptions{Predicate: storage.Everything, Recursive: true}
+	options.Predicate.Limit = page
+	for {
+		list := &v1.SandboxList{}
+		if err := s.storage.GetList(ctx, s.prefix+"/", options, list); err != nil {
+			return nil, fmt.Errorf("listing sandboxes: %w", err)
+		}
+		for i := range list.Items {
+			all = append(all, &list.Items[i])
+		}
+		if list.Continue == "" {
+			return all, nil
+		}
+		options.Predicate.Continue = list.Continue
+	}
+}
