@@ -80,15 +80,15 @@ func Guests(known int) uint32 {
 	}
 	var n uint32
 	each(func(pid string) {
-		if pid != "1" && !over(pid) {
+		if pid != "1" && !ended(pid) {
 			n++
 		}
 	})
 	return n
 }
 
-// over reports whether a process is gone but for its exit status, or altogether.
-func over(pid string) bool {
+// ended reports whether a process is gone but for its exit status, or altogether.
+func ended(pid string) bool {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
 		return true
