@@ -172,6 +172,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, err
 	}
 	s.Add(Component{Name: "bindings", Recover: s.Storages.Sandboxes.Bindings.Recover})
+	s.Add(Component{Name: "sandboxes", Recover: s.Storages.Sandboxes.Live.Recover, Run: s.Storages.Sandboxes.Live.Run})
 	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
 	s.Add(Component{Name: "loops", Run: watcher.loops.Run, Client: true})
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {

@@ -13,6 +13,7 @@ import (
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
+	"safebeam.dev/safebeam/pkg/gateway/live"
 	"safebeam.dev/safebeam/pkg/registry/generic"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/execution"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/profile"
@@ -41,6 +42,8 @@ type SandboxStorages struct {
 	WarmPods            *warmpod.REST
 	// Bindings say which pod is whose.
 	Bindings *bindings.Store
+	// Live has the sandboxes that are connected.
+	Live *live.Live
 
 	environmentStatus *generic.StatusREST
 	poolStatus        *generic.StatusREST
@@ -66,7 +69,10 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig) (*
 	if s.WarmPods, s.warmPodStatus, err = warmpod.NewREST(warmpod.Config{Scheme: Scheme}, store); err != nil {
 		return nil, err
 	}
-	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits}, store); err != nil {
+	s.Live = live.New(live.Options{Bindings: s.Bindings})
+	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
+		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.Live.Wrap,
+	}, store); err != nil {
 		return nil, err
 	}
 	s.Executions, err = execution.NewStorages(execution.Config{Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox}, store)

@@ -7,7 +7,7 @@
 //
 // Laws:
 //   - Run returns after every goroutine that it started has ended, and after
-//     the launcher has ended its jobs.
+//     the launchers have ended what they have to end.
 //   - Whatever ends unasked ends all of it, with its error: a process that has
 //     lost one of its loops must be started again, not go on half alive.
 package controller
@@ -50,6 +50,8 @@ type Launcher interface {
 type Options struct {
 	Client   versioned.Interface
 	Launcher Launcher
+	// Sandboxes is what the loops of sandboxes work with.
+	Sandboxes SandboxOptions
 	// TurnTTL is the lifetime of finished turns that name none: nil is
 	// DefaultTurnTTL, zero keeps them.
 	TurnTTL *time.Duration
@@ -59,9 +61,14 @@ type Options struct {
 
 // Controllers are all loops and the informers they share.
 type Controllers struct {
-	launcher  Launcher
+	launchers []runner
 	informers []cache.SharedIndexInformer
-	loops     []interface{ Run(context.Context) error }
+	loops     []runner
+}
+
+// runner is run until ctx ends.
+type runner interface {
+	Run(ctx context.Context) error
 }
 
 // New puts the loops together.
@@ -101,14 +108,15 @@ func New(o Options) (*Controllers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("controller ttl-conversations: %w", err)
 	}
-	return &Controllers{
-		launcher:  o.Launcher,
+	c := &Controllers{
+		launchers: []runner{o.Launcher},
 		informers: []cache.SharedIndexInformer{models, conversations, unfinished, finished},
-		loops:     []interface{ Run(context.Context) error }{jobs, ttlTurns, ttlConversations},
-	}, nil
+		loops:     []runner{jobs, ttlTurns, ttlConversations},
+	}
+	return c, c.addSandboxes(o)
 }
 
-// Run works until ctx ends or something breaks. The launcher ends last: a loop
+// Run works until ctx ends or something breaks. The launchers end last: a loop
 // may still be launching when it is told to end, and that job must end too.
 func (c *Controllers) Run(ctx context.Context) error {
 	launcherCtx, endLauncher := context.WithCancel(context.WithoutCancel(ctx))
@@ -116,15 +124,17 @@ func (c *Controllers) Run(ctx context.Context) error {
 	ctx, endLoops := context.WithCancel(ctx)
 	defer endLoops()
 
-	launcherDone := make(chan error, 1)
-	go func() {
-		err := c.launcher.Run(launcherCtx)
-		if err == nil && launcherCtx.Err() == nil {
-			err = errors.New("launcher: ended unasked")
-		}
-		endLoops()
-		launcherDone <- err
-	}()
+	launchers, launchersCtx := errgroup.WithContext(launcherCtx)
+	for _, launcher := range c.launchers {
+		launchers.Go(func() error {
+			defer endLoops()
+			err := launcher.Run(launchersCtx)
+			if err == nil && launchersCtx.Err() == nil {
+				err = errors.New("launcher: ended unasked")
+			}
+			return err
+		})
+	}
 
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, informer := range c.informers {
@@ -143,7 +153,7 @@ func (c *Controllers) Run(ctx context.Context) error {
 	}
 	err := group.Wait()
 	endLauncher()
-	return errors.Join(err, <-launcherDone)
+	return errors.Join(err, launchers.Wait())
 }
 
 func unasked(ctx context.Context, what string) error {

@@ -119,7 +119,9 @@ type Pod struct {
 	Owner     Owner
 	IP        string
 	Node      string
-	Phase     PodPhase
+	// Endpoint is a DNS name of the pod, where there is one.
+	Endpoint string
+	Phase    PodPhase
 	// Since is when the pod was first seen in that phase, at the latest.
 	Since time.Time
 	// Started: it was Running once.
@@ -148,9 +150,10 @@ type SandboxLauncher interface {
 	// in silence.
 	Launch(ctx context.Context, spec PodSpec) (Pod, error)
 	// Open has a running pod's network be opened to access, and to nothing else;
-	// nil closes it. It is idempotent. A launcher without a network returns a
-	// *Refusal unless access opens nothing.
-	Open(ctx context.Context, pod Pod, access *llmsafespacev1.NetworkAccess) error
+	// nil closes it. It is idempotent. Ingress is from pods of the namespace from:
+	// that of the sandbox, which a claimed pod is not in. A launcher without a
+	// network returns a *Refusal unless access opens nothing.
+	Open(ctx context.Context, pod Pod, from string, access *llmsafespacev1.NetworkAccess) error
 	// Delete ends the pod at once and forgets it. uid may be empty: then any pod
 	// of that name. That it is not there (any more) is no error. The pod is
 	// listed as PodStopping until it is gone.

@@ -16,6 +16,7 @@ import (
 
 	"safebeam.dev/safebeam/pkg/apiserver/options"
 	"safebeam.dev/safebeam/pkg/controller"
+	"safebeam.dev/safebeam/pkg/launcher/localsandbox"
 )
 
 // DefaultGatewayAddress is where jobs dial. It is fixed, so that a job that
@@ -33,6 +34,10 @@ type Options struct {
 	GatewayAddress string
 	// LLMJobBinary is the program of LLM jobs.
 	LLMJobBinary string
+	// SandboxdBinary is the agent in sandboxes.
+	SandboxdBinary string
+	// MaxSandboxes bounds the sandboxes at one time.
+	MaxSandboxes int
 	// TurnTTL is how long finished turns stay that name no time.
 	TurnTTL time.Duration
 }
@@ -41,7 +46,7 @@ type Options struct {
 func NewOptions() *Options {
 	server := options.NewStandaloneOptions()
 	server.Storage.BBolt.DataDir = defaultDataDir()
-	return &Options{Server: server, GatewayAddress: DefaultGatewayAddress, TurnTTL: controller.DefaultTurnTTL}
+	return &Options{Server: server, GatewayAddress: DefaultGatewayAddress, MaxSandboxes: localsandbox.DefaultMaxPods, TurnTTL: controller.DefaultTurnTTL}
 }
 
 // defaultDataDir follows the XDG base directories.
@@ -69,6 +74,10 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The address that the gRPC gateway listens on, for jobs and agents. A fixed port lets jobs that outlive the process find its successor.")
 	fs.StringVar(&o.LLMJobBinary, "llm-job-binary", o.LLMJobBinary,
 		"The program of LLM jobs. Default: safebeam-llm-job beside this program, or on PATH.")
+	fs.StringVar(&o.SandboxdBinary, "sandboxd-binary", o.SandboxdBinary,
+		"The agent that runs in every sandbox, a static binary. Default: sandboxd beside this program, or on PATH.")
+	fs.IntVar(&o.MaxSandboxes, "max-sandboxes", o.MaxSandboxes,
+		"The number of sandboxes at one time, warm ones included. Further ones stay Pending.")
 	fs.DurationVar(&o.TurnTTL, "turn-ttl", o.TurnTTL,
 		"How long finished turns stay that do not say so themselves. The log of their conversation stays. 0 keeps them.")
 	o.Server.AddFlags(fs)
@@ -86,6 +95,9 @@ func (o *Options) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(o.GatewayAddress); err != nil {
 		errs = append(errs, fmt.Errorf("--gateway-address: %w", err))
+	}
+	if o.MaxSandboxes < 1 {
+		errs = append(errs, fmt.Errorf("--max-sandboxes=%d must be at least 1", o.MaxSandboxes))
 	}
 	if o.TurnTTL < 0 {
 		errs = append(errs, fmt.Errorf("--turn-ttl=%v must not be negative", o.TurnTTL))

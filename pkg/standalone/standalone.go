@@ -132,7 +132,11 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 	if err != nil {
 		return err
 	}
-	loops, err := controller.New(controller.Options{Client: clients, Launcher: launcher, TurnTTL: &o.TurnTTL})
+	sandboxes, err := o.addSandboxes(ctx, opened, server)
+	if err != nil {
+		return err
+	}
+	loops, err := controller.New(controller.Options{Client: clients, Launcher: launcher, Sandboxes: sandboxes, TurnTTL: &o.TurnTTL})
 	if err != nil {
 		return err
 	}

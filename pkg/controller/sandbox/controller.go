@@ -238,13 +238,21 @@ func (c *Controller) bind(ctx context.Context, sandbox *llmsafespacev1.Sandbox, 
 	return c.observe(ctx, sandbox, pod)
 }
 
+// observe opens the pod's network as the sandbox asks for, and writes down where
+// the pod is. A claimed pod has the network of its pool until it gets its own.
 func (c *Controller) observe(ctx context.Context, sandbox *llmsafespacev1.Sandbox, pod launcher.Pod) error {
-	_, err := c.write(ctx, sandbox, func(s *llmsafespacev1.Sandbox) { observed(&s.Status, pod, c.clock.Now()) })
-	if err != nil || sandbox.Status.Phase != llmsafespacev1.SandboxRunning || pod.Owner.Kind == launcher.OwnerSandbox {
-		return err
+	err := c.launcher.Open(ctx, pod, sandbox.Namespace, sandbox.Spec.NetworkAccess)
+	var refusal *launcher.Refusal
+	if errors.As(err, &refusal) {
+		// It runs with less than it asks for, and says so.
+		if !slices.Contains(pod.Notes, refusal.Message) {
+			pod.Notes = append(slices.Clone(pod.Notes), refusal.Message)
+		}
+	} else if err != nil {
+		return fmt.Errorf("opening the network of sandbox %s/%s: %w", sandbox.Namespace, sandbox.Name, err)
 	}
-	// A claimed pod has the network of its pool until it gets its own.
-	return c.launcher.Open(ctx, pod, sandbox.Spec.NetworkAccess)
+	_, err = c.write(ctx, sandbox, func(s *llmsafespacev1.Sandbox) { observed(s, pod, c.clock.Now()) })
+	return err
 }
 
 // end drops the binding, so that nobody reaches the pod any more, and then says

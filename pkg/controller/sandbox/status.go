@@ -73,7 +73,8 @@ func refused(status *llmsafespacev1.SandboxStatus, refusal *launcher.Refusal, no
 
 // observed writes down what is known of the pod. The phase is the gateway's from
 // Running on.
-func observed(status *llmsafespacev1.SandboxStatus, pod launcher.Pod, now time.Time) {
+func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, now time.Time) {
+	status := &sandbox.Status
 	if status.Phase.Terminal() || status.Phase == llmsafespacev1.SandboxTerminating {
 		return
 	}
@@ -83,6 +84,9 @@ func observed(status *llmsafespacev1.SandboxStatus, pod launcher.Pod, now time.T
 	}
 	if pod.Node != "" {
 		status.NodeName = pod.Node
+	}
+	if access := sandbox.Spec.NetworkAccess; access != nil && access.Ingress && pod.Endpoint != "" {
+		status.Endpoint = pod.Endpoint
 	}
 	set(status, llmsafespacev1.SandboxPodCreated, metav1.ConditionTrue, "Created", strings.Join(append([]string{"the pod was created"}, pod.Notes...), "; "), now)
 	if status.Phase == llmsafespacev1.SandboxRunning {

@@ -192,7 +192,7 @@ func (l *Launcher) update(p *pod, change func()) {
 }
 
 // Open refuses what would open something: there is no network to open.
-func (l *Launcher) Open(_ context.Context, _ launcher.Pod, access *llmsafespacev1.NetworkAccess) error {
+func (l *Launcher) Open(_ context.Context, _ launcher.Pod, _ string, access *llmsafespacev1.NetworkAccess) error {
 	if notes := shortfalls(access, nil); len(notes) > 0 {
 		return notSupported(notes[0])
 	}

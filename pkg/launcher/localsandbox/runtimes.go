@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,5 +97,27 @@ func olderMajors(first int) func(version string) []string {
 			serves = append(serves, strconv.Itoa(m))
 		}
 		return serves
+	}
+}
+
+// Judge says of any environment whether this machine has what it promises. Its
+// image is not looked at.
+func Judge(machine []llmsafespacev1.RuntimeEnvironment) func(*llmsafespacev1.RuntimeEnvironment) (bool, string) {
+	return func(environment *llmsafespacev1.RuntimeEnvironment) (bool, string) {
+		var has []string
+		for i := range machine {
+			spec := &machine[i].Spec
+			if spec.Language != environment.Spec.Language {
+				continue
+			}
+			if version := environment.Spec.Version; version == "" || version == spec.Version || slices.Contains(spec.ServesVersions, version) {
+				return true, ""
+			}
+			has = append(has, spec.Version)
+		}
+		if len(has) == 0 {
+			return false, fmt.Sprintf("this machine has no %s in /usr", environment.Spec.Language)
+		}
+		return false, fmt.Sprintf("this machine has %s %s, and the local launcher runs no images", environment.Spec.Language, strings.Join(has, ", "))
 	}
 }

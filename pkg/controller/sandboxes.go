@@ -1,0 +1,81 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/controller/runtimeenvironment"
+	"safebeam.dev/safebeam/pkg/controller/sandbox"
+	"safebeam.dev/safebeam/pkg/controller/ttl"
+	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/launcher"
+)
+
+// SandboxOptions are what the loops of sandboxes work with.
+type SandboxOptions struct {
+	// Launcher makes the pods. Nil: this process runs no sandboxes.
+	Launcher launcher.SandboxLauncher
+	// LostReason and LostMessage are said of pods that the launcher does not
+	// know any more.
+	LostReason, LostMessage string
+	// Judge says which runtime environments are available.
+	Judge runtimeenvironment.Judge
+	// Found are the runtime environments that the launcher has of itself, which
+	// FoundLabel marks with FoundValue.
+	Found                  []llmsafespacev1.RuntimeEnvironment
+	FoundLabel, FoundValue string
+}
+
+func (c *Controllers) addSandboxes(o Options) error {
+	if o.Sandboxes.Launcher == nil {
+		return nil
+	}
+	sandboxes := informers.NewSandboxInformer(o.Client, metav1.NamespaceAll, 0, cache.Indexers{})
+	environments := informers.NewRuntimeEnvironmentInformer(o.Client, 0, cache.Indexers{})
+	executions := ttl.NewFinishedExecutionInformer(o.Client)
+	if err := sandboxes.SetTransform(stripManagedFields); err != nil {
+		return err
+	}
+	loop, err := sandbox.New(sandbox.Options{
+		Client: o.Client, Sandboxes: sandboxes, Environments: environments,
+		Launcher: o.Sandboxes.Launcher, Bindings: sandbox.NewBindings(o.Client), Clock: o.Clock,
+		LostReason: o.Sandboxes.LostReason, LostMessage: o.Sandboxes.LostMessage,
+	})
+	if err != nil {
+		return fmt.Errorf("controller sandbox: %w", err)
+	}
+	runtimes, err := runtimeenvironment.New(runtimeenvironment.Options{
+		Client: o.Client, Environments: environments, Clock: o.Clock,
+		Judge: o.Sandboxes.Judge, Found: o.Sandboxes.Found, Label: o.Sandboxes.FoundLabel, Value: o.Sandboxes.FoundValue,
+	})
+	if err != nil {
+		return fmt.Errorf("controller runtimeenvironment: %w", err)
+	}
+	ttlSandboxes, err := ttl.NewSandboxes(o.Client, sandboxes, o.Clock)
+	if err != nil {
+		return fmt.Errorf("controller ttl-sandboxes: %w", err)
+	}
+	ttlExecutions, err := ttl.NewExecutions(o.Client, executions, o.Clock)
+	if err != nil {
+		return fmt.Errorf("controller ttl-executions: %w", err)
+	}
+	c.launchers = append(c.launchers, o.Sandboxes.Launcher)
+	c.informers = append(c.informers, sandboxes, environments, executions)
+	c.loops = append(c.loops, loop, runtimes, ttlSandboxes, ttlExecutions)
+	return nil
+}
+
+// stripManagedFields drops what no loop reads, and every one would keep.
+func stripManagedFields(obj any) (any, error) {
+	if accessor, err := meta.Accessor(obj); err == nil { // else a tombstone
+		accessor.SetManagedFields(nil)
+	}
+	return obj, nil
+}
