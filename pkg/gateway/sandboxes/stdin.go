@@ -34,8 +34,12 @@ func newStdinSource() *stdinSource {
 	return s
 }
 
-// fill reads until the end, an error, or until nobody wants more.
+// fill reads until the end, an error, or until nobody wants more, and then closes
+// what it read from if that can be closed.
 func (s *stdinSource) fill(r io.Reader) {
+	if c, ok := r.(io.Closer); ok {
+		defer c.Close()
+	}
 	buffer := make([]byte, stdinPiece)
 	for {
 		n, err := r.Read(buffer)
