@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,9 +65,18 @@ type Streams struct {
 	// Stdin may be nil. It is read by a goroutine of its own, which ends when Read
 	// returns after Run has: the caller sees to that.
 	Stdin io.Reader
+	// StdinFrom is Stdin of Attach: it reads the same stdin from an offset on, which
+	// is what sandboxd says it has, bounded by nothing. It may be nil.
+	StdinFrom func(offset uint64) io.Reader
 	// Output gets every chunk once, in order, and keeps none of its data. An error
 	// ends Run.
 	Output func(Chunk) error
+	// Kept says up to which number the chunks are safe with the caller. Without it
+	// each is when Output returns. What is not safe, sandboxd keeps.
+	Kept <-chan uint64
+	// Commit is called with the exit before sandboxd forgets the process. If it
+	// fails, that is Run's error, and the process can be attached to again.
+	Commit func(Exit) error
 	// Started is called once with the time of the start; it may be nil.
 	Started func(time.Time)
 	// Resize and Signals may be nil.
@@ -122,15 +132,15 @@ func (sb *Sandbox) Run(ctx context.Context, c Command, streams Streams) (Exit, e
 	if !c.Survive {
 		start.DetachNanos = int64(detach)
 	}
-	r := &run{id: c.ID, start: start, survive: c.Survive, streams: streams}
+	r := &run{id: c.ID, start: start, survive: c.Survive, output: c.Output, streams: streams}
 	return sb.run(ctx, r)
 }
 
 // Attach goes on with a process that Run started, maybe in another life of the
-// gateway, after the last chunk that the caller has. Stdin is not taken up again.
+// gateway, after the last chunk that is safe with the caller.
 func (sb *Sandbox) Attach(ctx context.Context, id string, after uint64, output OutputPolicy, streams Streams) (Exit, error) {
 	streams.Stdin = nil
-	return sb.run(ctx, &run{id: id, last: after, survive: true, streams: streams, started: true})
+	return sb.run(ctx, &run{id: id, last: after, kept: after, survive: true, output: output, streams: streams, started: true})
 }
 
 // run is the state of Run over all connections that it needs.
@@ -138,6 +148,7 @@ type run struct {
 	id      string
 	start   *sandboxpb.Start // nil: only attach
 	survive bool
+	output  OutputPolicy
 	streams Streams
 	stdin   *stdinSource
 
@@ -145,6 +156,24 @@ type run struct {
 	told    bool
 	last    uint64 // last chunk handed to the caller
 	totals  [2]uint64
+	ends    [2]uint64 // where the last chunk of each stream ended
+
+	mu   sync.Mutex
+	kept uint64 // last chunk that is safe with the caller
+}
+
+// keep notes what is safe.
+func (r *run) keep(number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = max(r.kept, number)
+}
+
+// safe is the last chunk that sandboxd need not keep.
+func (r *run) safe() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kept
 }
 
 func (sb *Sandbox) run(ctx context.Context, r *run) (Exit, error) {
@@ -158,9 +187,13 @@ func (sb *Sandbox) run(ctx context.Context, r *run) (Exit, error) {
 	defer leave()
 	if r.streams.Stdin != nil {
 		r.stdin = newStdinSource()
-		defer r.stdin.close()
 		go r.stdin.fill(r.streams.Stdin)
 	}
+	defer func() {
+		if r.stdin != nil {
+			r.stdin.close()
+		}
+	}()
 	exit, err := sb.overAll(ctx, r, p, l)
 	var notStarted *StartError
 	if err != nil && !r.survive && !errors.As(err, &notStarted) {
@@ -240,7 +273,7 @@ func (r *run) over(ctx context.Context, p *pod, l *link, attach bool) (Exit, err
 	s := &sending{stream: stream}
 	first := &sandboxpb.RunRequest{Request: &sandboxpb.RunRequest_Start{Start: r.start}}
 	if attach {
-		first.Request = &sandboxpb.RunRequest_Attach{Attach: &sandboxpb.Attach{Id: r.id, After: r.last}}
+		first.Request = &sandboxpb.RunRequest_Attach{Attach: &sandboxpb.Attach{Id: r.id, After: r.safe()}}
 	}
 	if err := s.send(first); err != nil {
 		// The stream knows better than Send what is wrong with it.
@@ -263,6 +296,13 @@ func (r *run) over(ctx context.Context, p *pod, l *link, attach bool) (Exit, err
 			err = context.Cause(ctx)
 		}
 		return Exit{}, err
+	}
+	if r.streams.Commit != nil {
+		if err := r.streams.Commit(exit); err != nil {
+			cancel()
+			<-said
+			return Exit{}, err
+		}
 	}
 	// A sandboxd that takes nothing in any more holds say up no longer than that.
 	late := time.AfterFunc(lastWord, cancel)
@@ -296,6 +336,7 @@ const (
 // that does not fit.
 func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, error) {
 	unacknowledged := 0
+	next := r.safe() + 1
 	for first := true; ; first = false {
 		response, err := s.stream.Recv()
 		if err != nil {
@@ -307,6 +348,11 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 				return Exit{}, p.misbehaved(l, "process %q started twice", r.id)
 			}
 			r.started = true
+			if r.stdin == nil && r.streams.StdinFrom != nil {
+				r.stdin = newStdinSource()
+				r.stdin.base = m.Started.StdinReceived
+				go r.stdin.fill(r.streams.StdinFrom(m.Started.StdinReceived))
+			}
 			if r.stdin != nil && !r.stdin.resume(m.Started.StdinReceived) {
 				return Exit{}, p.misbehaved(l, "process %q has stdin that was never sent", r.id)
 			}
@@ -328,6 +374,13 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 		switch m := response.Response.(type) {
 		case *sandboxpb.RunResponse_Output:
 			o := m.Output
+			if o.Number != next {
+				return Exit{}, p.misbehaved(l, "process %q: chunk %d follows chunk %d", r.id, o.Number, next-1)
+			}
+			next++
+			if o.Number <= r.last {
+				continue // handed over before the connection broke, and not safe then
+			}
 			if err := r.check(o); err != nil {
 				return Exit{}, p.misbehaved(l, "process %q: %v", r.id, err)
 			}
@@ -335,6 +388,10 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 			if err := r.streams.Output(Chunk{Number: o.Number, Stderr: stderr, Offset: o.Offset, Data: o.Data}); err != nil {
 				return Exit{}, err
 			}
+			if r.streams.Kept != nil {
+				continue // say acknowledges
+			}
+			r.keep(o.Number)
 			if unacknowledged += len(o.Data) + chunkCost; unacknowledged >= ackAfter {
 				unacknowledged = 0
 				if err := s.send(&sandboxpb.RunRequest{Request: &sandboxpb.RunRequest_OutputAck{OutputAck: &sandboxpb.OutputAck{Number: o.Number}}}); err != nil {
@@ -363,18 +420,17 @@ func (r *run) check(o *sandboxpb.Output) error {
 	default:
 		return errors.New("output of no stream")
 	}
-	if o.Number != r.last+1 {
-		return fmt.Errorf("chunk %d follows chunk %d", o.Number, r.last)
-	}
 	if len(o.Data) == 0 || o.Offset > 1<<62 {
 		return errors.New("a chunk without data, or out of range")
 	}
+	if o.Offset < r.ends[i] {
+		return fmt.Errorf("output at offset %d follows output up to %d", o.Offset, r.ends[i])
+	}
 	r.last = o.Number
 	r.totals[i] += uint64(len(o.Data))
-	if policy := r.start.GetOutput(); policy.GetMode() == sandboxpb.OutputPolicy_CAPPED {
-		if r.totals[i] > uint64(policy.HeadBytes)+uint64(policy.TailBytes) {
-			return fmt.Errorf("more output than the cap of %d and %d bytes lets through", policy.HeadBytes, policy.TailBytes)
-		}
+	r.ends[i] = o.Offset + uint64(len(o.Data))
+	if r.output.Capped && r.totals[i] > uint64(r.output.Head)+uint64(r.output.Tail) {
+		return fmt.Errorf("more output than the cap of %d and %d bytes lets through", r.output.Head, r.output.Tail)
 	}
 	return nil
 }

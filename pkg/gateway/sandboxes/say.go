@@ -36,7 +36,7 @@ func (s *sending) close() {
 	}
 }
 
-// say sends stdin, sizes and signals until ctx is over. Errors of the stream show
+// say sends stdin, sizes, signals and what is safe until ctx is over. Errors of the stream show
 // on its other side.
 func (r *run) say(ctx context.Context, s *sending, startedAt <-chan uint64) {
 	var stdin <-chan struct{}
@@ -46,7 +46,7 @@ func (r *run) say(ctx context.Context, s *sending, startedAt <-chan uint64) {
 	case <-ctx.Done():
 		return
 	}
-	resize, signals := r.streams.Resize, r.streams.Signals
+	resize, signals, kept := r.streams.Resize, r.streams.Signals, r.streams.Kept
 	for {
 		if r.stdin != nil {
 			var data []byte
@@ -82,6 +82,13 @@ func (r *run) say(ctx context.Context, s *sending, startedAt <-chan uint64) {
 				continue
 			}
 			s.send(&sandboxpb.RunRequest{Request: &sandboxpb.RunRequest_Signal{Signal: &sandboxpb.Signal{Signal: int32(signal)}}})
+		case number, ok := <-kept:
+			if !ok {
+				kept = nil
+				continue
+			}
+			r.keep(number)
+			s.send(&sandboxpb.RunRequest{Request: &sandboxpb.RunRequest_OutputAck{OutputAck: &sandboxpb.OutputAck{Number: number}}})
 		case <-ctx.Done():
 			return
 		}
