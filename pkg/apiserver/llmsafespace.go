@@ -22,6 +22,7 @@ import (
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/sandboxpod"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/warmpod"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/warmpool"
+	"safebeam.dev/safebeam/pkg/registry/stream"
 	"safebeam.dev/safebeam/pkg/storage"
 )
 
@@ -50,7 +51,7 @@ type SandboxStorages struct {
 	warmPodStatus     *generic.StatusREST
 }
 
-func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig) (*SandboxStorages, error) {
+func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *stream.Server) (*SandboxStorages, error) {
 	store, config := extra.Store, extra.Sandboxes
 	s := &SandboxStorages{}
 	var err error
@@ -72,6 +73,7 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig) (*
 	s.Live = live.New(live.Options{Bindings: s.Bindings})
 	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
 		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.Live.Wrap,
+		Acquirer: s.Live, Streams: streams,
 	}, store); err != nil {
 		return nil, err
 	}
@@ -101,6 +103,7 @@ func (s *SandboxStorages) apiGroup() genericapiserver.APIGroupInfo {
 		"sandboxprofiles":                     s.Profiles,
 		"sandboxes":                           s.Sandboxes.Sandbox,
 		"sandboxes/status":                    s.Sandboxes.Status,
+		"sandboxes/exec":                      s.Sandboxes.Exec,
 		"sandboxes/" + sandboxpod.Subresource: sandboxpod.NewSandboxREST(s.Sandboxes.Sandbox, s.Bindings),
 		"executions":                          s.Executions.Execution,
 		"executions/status":                   s.Executions.Status,

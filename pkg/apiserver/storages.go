@@ -89,7 +89,7 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	if err != nil {
 		return nil, err
 	}
-	s.Sandboxes, err = newSandboxStorages(authorizer, extra)
+	s.Sandboxes, err = newSandboxStorages(authorizer, extra, streams)
 	return s, err
 }
 

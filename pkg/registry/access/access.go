@@ -32,9 +32,11 @@ type Wish struct {
 	Field *field.Path
 	Verb  string
 	// Resource with its API version; the version is "*" if none is meant.
-	Resource  schema.GroupVersionResource
-	Namespace string
-	Name      string
+	Resource schema.GroupVersionResource
+	// Subresource may be empty.
+	Subresource string
+	Namespace   string
+	Name        string
 }
 
 // Use is the wish to use an object of ours.
@@ -62,6 +64,7 @@ func Require(ctx context.Context, by authorizer.UnconditionalAuthorizer, resourc
 			APIGroup:        wish.Resource.Group,
 			APIVersion:      wish.Resource.Version,
 			Resource:        wish.Resource.Resource,
+			Subresource:     wish.Subresource,
 			Name:            wish.Name,
 			ResourceRequest: true,
 		})

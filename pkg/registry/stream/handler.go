@@ -41,20 +41,12 @@ const retryAfterSeconds = 5
 // the reader, or a typed error.
 func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Reader, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.open.Add(-1)
-		if n := s.open.Add(1); s.Max > 0 && n > int64(s.Max) {
-			responder.Error(apierrors.NewTooManyRequests(fmt.Sprintf("%d streams are open, which is this server's limit (--max-streams); come back later", s.Max), retryAfterSeconds))
+		ctx, leave, err := s.Enter(r.Context())
+		if err != nil {
+			responder.Error(err)
 			return
 		}
-		ctx, cancel := context.WithCancelCause(r.Context())
-		defer cancel(nil)
-		go func() {
-			select {
-			case <-s.Stopping:
-				cancel(errStopping)
-			case <-ctx.Done():
-			}
-		}()
+		defer leave()
 
 		reader, err := open(r.WithContext(ctx))
 		if err != nil {
@@ -65,7 +57,7 @@ func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Rea
 
 		err = s.serve(ctx, w, negotiate(r.Header.Values("Accept")), reader)
 		switch {
-		case err == nil || errors.Is(context.Cause(ctx), errStopping) || r.Context().Err() != nil:
+		case err == nil || errors.Is(context.Cause(ctx), ErrStopping) || r.Context().Err() != nil:
 		default:
 			klog.FromContext(ctx).Error(err, "Stream broken off", "path", r.URL.Path)
 			panic(http.ErrAbortHandler)
@@ -73,7 +65,26 @@ func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Rea
 	})
 }
 
-var errStopping = errors.New("the server is stopping")
+// ErrStopping is why the context of a stream ends when the server does.
+var ErrStopping = errors.New("the server is stopping")
+
+// Enter counts a stream until leave is called. The context ends when the server
+// stops, with ErrStopping. The error is a Status: there are too many.
+func (s *Server) Enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
+	if n := s.open.Add(1); s.Max > 0 && n > int64(s.Max) {
+		s.open.Add(-1)
+		return nil, nil, apierrors.NewTooManyRequests(fmt.Sprintf("%d streams are open, which is this server's limit (--max-streams); come back later", s.Max), retryAfterSeconds)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.Stopping:
+			cancel(ErrStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); s.open.Add(-1) }, nil
+}
 
 func (s *Server) serve(ctx context.Context, w http.ResponseWriter, form encoding, reader Reader) error {
 	idle := s.Idle

@@ -18,6 +18,7 @@ import (
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/stream"
 )
 
 // Config is what the storage needs of its server.
@@ -30,6 +31,9 @@ type Config struct {
 	// which are kept below prefix. It lies below the dry-run layer. Nil: every
 	// sandbox is made cold.
 	WrapStorage func(inner storage.Interface, prefix string) storage.Interface
+	// Acquirer hands out what exec and files work on.
+	Acquirer Acquirer
+	Streams  *stream.Server
 }
 
 // REST serves sandboxes.
@@ -45,6 +49,7 @@ var (
 type Storages struct {
 	Sandbox *REST
 	Status  *generic.StatusREST
+	Exec    *ExecREST
 }
 
 // NewStorages returns the storages of sandboxes.
@@ -71,9 +76,12 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
 		return nil, err
 	}
+	sandboxes := &REST{store}
+	connected := connected{sandboxes, config.Acquirer}
 	return &Storages{
-		Sandbox: &REST{store},
+		Sandbox: sandboxes,
 		Status:  generic.NewStatusREST(store, statusStrategy{strategy}),
+		Exec:    &ExecREST{connected, config.Authorizer, config.Streams},
 	}, nil
 }
 
