@@ -133,7 +133,7 @@ func TestABadEncryptionConfigurationKeepsTheStoreClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Etcd.EncryptionProviderConfigFilepath = file
-	_, err := storage.Open(t.Context(), *o, storage.Config{Codecs: codecs})
+	_, err := storage.Open(t.Context(), *o, storage.Config{Scheme: scheme})
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("Open = %v; want an error that names %s", err, file)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/etcd3/metrics"
@@ -26,8 +25,8 @@ import (
 
 // Config is what the server that opens a store knows and its flags do not.
 type Config struct {
-	// Codecs encodes the served types.
-	Codecs serializer.CodecFactory
+	// Scheme has the served types.
+	Scheme *runtime.Scheme
 	// Versions has, for each API group, the version that is stored.
 	Versions []schema.GroupVersion
 	// APIServerID names this process to key management plugins.

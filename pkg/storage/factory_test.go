@@ -21,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
 	k8sstorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/etcd3/testserver"
@@ -36,7 +35,6 @@ import (
 
 var (
 	scheme = runtime.NewScheme()
-	codecs = serializer.NewCodecFactory(scheme)
 	models = tightbeamv1.Resource("tightbeammodels")
 )
 
@@ -119,7 +117,7 @@ func onBoth(t *testing.T, test func(t *testing.T, b backend, o *storage.Options)
 func open(t *testing.T, o *storage.Options) *storage.Factory {
 	t.Helper()
 	f, err := storage.Open(t.Context(), *o, storage.Config{
-		Codecs: codecs, Versions: []schema.GroupVersion{tightbeamv1.SchemeGroupVersion}, APIServerID: "test",
+		Scheme: scheme, Versions: []schema.GroupVersion{tightbeamv1.SchemeGroupVersion}, APIServerID: "test",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +324,7 @@ func TestReadinessEndsWithTheStore(t *testing.T) {
 func TestASecondServerOnTheDirectoryIsRefused(t *testing.T) {
 	o := backends[0].options(t)
 	open(t, o)
-	_, err := storage.Open(t.Context(), *o, storage.Config{Codecs: codecs})
+	_, err := storage.Open(t.Context(), *o, storage.Config{Scheme: scheme})
 	if !errors.Is(err, bbolt.ErrLocked) {
 		t.Errorf("Open = %v; want ErrLocked", err)
 	}
@@ -338,7 +336,7 @@ func TestAnEtcdThatDoesNotAnswerIsAnError(t *testing.T) {
 	o.Etcd.StorageConfig.Transport.ServerList = []string{"http://127.0.0.1:1"}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := storage.Open(ctx, *o, storage.Config{Codecs: codecs}); err == nil {
+	if _, err := storage.Open(ctx, *o, storage.Config{Scheme: scheme}); err == nil {
 		t.Error("Open succeeded")
 	}
 }
@@ -373,7 +371,7 @@ func TestSealedJournalKeepsTheJournalsLaws(t *testing.T) {
 	dirs := map[journal.Journal]*storage.Options{}
 	factories := map[journal.Journal]*storage.Factory{}
 	start := func(t *testing.T, o *storage.Options) journal.Journal {
-		f, err := storage.Open(t.Context(), *o, storage.Config{Codecs: codecs, Journals: resources, APIServerID: "test"})
+		f, err := storage.Open(t.Context(), *o, storage.Config{Scheme: scheme, Journals: resources, APIServerID: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,11 +20,7 @@ func (f *Factory) GetRESTOptions(resource schema.GroupResource, _ runtime.Object
 	if err != nil {
 		return generic.RESTOptions{}, err
 	}
-	codec, err := newCodec(f.config.Codecs, version)
-	if err != nil {
-		return generic.RESTOptions{}, err
-	}
-	config := f.resourceConfig(resource, codec)
+	config := f.resourceConfig(resource, NewCodec(f.config.Scheme, version, version))
 	config.EncodeVersioner = version
 
 	options := generic.RESTOptions{

@@ -59,7 +59,7 @@ func openOurs(_ context.Context, dir string) (*contender, error) {
 	}
 	// As the server opens a resource without a watch cache, whose watches are
 	// raw ones. To everything but watches it makes no difference.
-	store, err := newStore(db.Client(), db, safebeamstorage.DecodeOnce(codec))
+	store, err := newStore(db.Client(), db, safebeamstorage.DecodeOnce(ourCodec))
 	if err != nil {
 		return nil, err
 	}

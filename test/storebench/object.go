@@ -22,6 +22,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/example"
 	examplev1 "k8s.io/apiserver/pkg/apis/example/v1"
 	"k8s.io/apiserver/pkg/storage"
+
+	safebeamstorage "safebeam.dev/safebeam/pkg/storage"
 )
 
 const (
@@ -31,8 +33,11 @@ const (
 )
 
 var (
-	scheme   = runtime.NewScheme()
+	scheme = runtime.NewScheme()
+	// codec is the one that Kubernetes tests its stores with, ourCodec the one
+	// that our server uses on either engine.
 	codec    = apitesting.TestCodec(serializer.NewCodecFactory(scheme), examplev1.SchemeGroupVersion)
+	ourCodec = safebeamstorage.NewCodec(scheme, examplev1.SchemeGroupVersion, runtime.InternalGroupVersioner)
 	resource = schema.GroupResource{Resource: "pods"}
 )
 

@@ -191,7 +191,7 @@ func (o *Options) Config(ctx context.Context) (_ *Opened, err error) {
 	generic.ShutdownDelayDuration = o.ShutdownDelay
 
 	store, err := storage.Open(ctx, *o.Storage, storage.Config{
-		Codecs:       apiserver.Codecs,
+		Scheme:       apiserver.Scheme,
 		Versions:     apiserver.StoredVersions,
 		APIServerID:  generic.APIServerID,
 		ObjectCounts: generic.StorageObjectCountTracker,

@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
@@ -28,7 +27,7 @@ func newTestRecords(t *testing.T) *Records {
 	t.Helper()
 	options := storage.NewOptions()
 	options.BBolt.DataDir = t.TempDir()
-	store, err := storage.Open(t.Context(), *options, storage.Config{Codecs: serializer.NewCodecFactory(runtime.NewScheme())})
+	store, err := storage.Open(t.Context(), *options, storage.Config{Scheme: runtime.NewScheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
