@@ -6,6 +6,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -171,20 +172,38 @@ func newTurn(conversation, text string) *tightbeamv1.Turn {
 // ended waits for a turn to end in the phase.
 func ended(t *testing.T, turn *tightbeamv1.Turn, phase tightbeamv1.TurnPhase, within time.Duration) *tightbeamv1.Turn {
 	t.Helper()
-	var now *tightbeamv1.Turn
-	eventually(t, within, func(ctx context.Context) (err error) {
-		if now, err = own.TightbeamV1().Turns(turn.Namespace).Get(ctx, turn.Name, metav1.GetOptions{}); err != nil {
-			return err
-		}
-		if !now.Status.Phase.Terminal() {
-			return fmt.Errorf("turn %s is %s", now.Name, now.Status.Phase)
-		}
-		return nil
-	})
+	now := terminal(t, turn, within)
 	if now.Status.Phase != phase {
 		t.Fatalf("turn %s ended %s, want %s: %+v", now.Name, now.Status.Phase, phase, now.Status)
 	}
 	return now
+}
+
+// terminal waits for a turn to end, however it does.
+func terminal(t *testing.T, turn *tightbeamv1.Turn, within time.Duration) (now *tightbeamv1.Turn) {
+	t.Helper()
+	eventually(t, within, func(ctx context.Context) (err error) {
+		now, err = own.TightbeamV1().Turns(turn.Namespace).Get(ctx, turn.Name, metav1.GetOptions{})
+		if err == nil && !now.Status.Phase.Terminal() {
+			err = fmt.Errorf("turn %s is %s", now.Name, now.Status.Phase)
+		}
+		return err
+	})
+	return now
+}
+
+// conversationLog reads a conversation's log, of what is there.
+func conversationLog(t *testing.T, namespace, conversation string) (entries []tightbeamv1.LogEntry) {
+	t.Helper()
+	raw := kubectl(t, "", "get", "--raw", "/apis/tightbeam.dev/v1/namespaces/"+namespace+"/conversations/"+conversation+"/log")
+	for _, line := range strings.Split(strings.TrimSpace(raw), "\n") {
+		var entry tightbeamv1.LogEntry
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		entries = append(entries, entry)
+	}
+	return entries
 }
 
 // stream reads a turn's events to the end, by our own client.

@@ -51,6 +51,55 @@ func TestRestartCostsAtMostOneListPerInformer(t *testing.T) {
 	t.Logf("lists %v, watches %v", lists, watches)
 }
 
+// The same for anybody's client in a pod: our typed clientset and informers with
+// the ServiceAccount of the pod and no setting of its own, which begin with a
+// watch that brings all objects (WatchList).
+func TestInformersInAPodOutliveOurRestart(t *testing.T) {
+	needCluster(t)
+	ns := namespace(t)
+	echo(t, ns, `{}`)
+	kubectl(t, "", "-n", ns, "create", "rolebinding", "viewer", "--clusterrole=view", "--serviceaccount="+ns+":default")
+	const resources = 4
+	pod := probe(t, ns, "informers", nil, "watch", ns)
+	seen := func(what string) {
+		t.Helper()
+		eventually(t, 60*time.Second, func(ctx context.Context) error {
+			out, err := tryKubectl(ctx, "", "-n", ns, "logs", pod.Name)
+			if err == nil && !strings.Contains(out, what+"\n") {
+				err = fmt.Errorf("the informers did not see %q:\n%s", what, out)
+			}
+			return err
+		})
+	}
+	seen("added conversations c")
+	lists, watches := requestsOf(t, "system:serviceaccount:"+ns+":default")
+	if len(lists) != resources || len(watches) != 0 {
+		t.Errorf("the first lists were %v, watches without one %v", lists, watches)
+	}
+
+	before := serverPod(t)
+	if err := kube.CoreV1().Pods(system).Delete(t.Context(), before, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](1)}); err != nil {
+		t.Fatal(err)
+	}
+	serverUp(t, before)
+	apply(t, ns, "apiVersion: tightbeam.dev/v1\nkind: Conversation\nmetadata: {name: later}\nspec: {model: echo}\n")
+	seen("added conversations later")
+	kubectl(t, "", "-n", ns, "delete", "conversation", "c")
+	seen("deleted conversations c")
+	eventually(t, 60*time.Second, func(context.Context) error {
+		if lists, watches = requestsOf(t, "system:serviceaccount:"+ns+":default"); len(lists)+len(watches) < resources {
+			return fmt.Errorf("not all informers are back: lists %v, watches %v", lists, watches)
+		}
+		return nil
+	})
+	for what, n := range lists {
+		if n > 1 {
+			t.Errorf("%s was listed %d times after our restart", what, n)
+		}
+	}
+	t.Logf("after our restart: lists %v, watches %v", lists, watches)
+}
+
 // requestsOf counts a user's lists and watches in the server's audit log, by
 // resource and selector. A watch that begins with all objects is a list.
 func requestsOf(t *testing.T, user string) (lists, watches map[string]int) {

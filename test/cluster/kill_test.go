@@ -124,19 +124,7 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 	needCluster(t)
 	ns := namespace(t)
 	echo(t, ns, `{delayMillis: 100, deltas: 10}`)
-	const conversations, perConversation = 8, 4
-	var turns []*tightbeamv1.Turn
-	for i := range conversations {
-		name := fmt.Sprintf("k%d", i)
-		apply(t, ns, "apiVersion: tightbeam.dev/v1\nkind: Conversation\nmetadata: {name: "+name+"}\nspec: {model: echo}\n")
-		for range perConversation {
-			turn, err := own.TightbeamV1().Turns(ns).Create(t.Context(), newTurn(name, "survive"), metav1.CreateOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			turns = append(turns, turn)
-		}
-	}
+	turns := load(t, ns, 8, 4)
 	killing, stop := context.WithCancel(t.Context())
 	var killer sync.WaitGroup
 	kills := 0
@@ -160,16 +148,7 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 	})
 	phases := map[tightbeamv1.TurnPhase]int{}
 	for _, turn := range turns {
-		eventually(t, 240*time.Second, func(ctx context.Context) error {
-			now, err := own.TightbeamV1().Turns(ns).Get(ctx, turn.Name, metav1.GetOptions{})
-			if err == nil && !now.Status.Phase.Terminal() {
-				err = fmt.Errorf("turn %s is %s", turn.Name, now.Status.Phase)
-			}
-			if err == nil {
-				phases[now.Status.Phase]++
-			}
-			return err
-		})
+		phases[terminal(t, turn, 240*time.Second).Status.Phase]++
 	}
 	stop()
 	killer.Wait()
@@ -181,6 +160,7 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 	if phases[tightbeamv1.TurnSucceeded] < len(turns)-kills*8 {
 		t.Errorf("only %d of %d succeeded", phases[tightbeamv1.TurnSucceeded], len(turns))
 	}
+	askedOnce(t, ns, turns)
 }
 
 // The only node goes and comes back: jobs finish their turns before their pods

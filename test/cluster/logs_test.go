@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func TestClustersControllersAreContentWithUs(t *testing.T) {
 	if !local {
 		t.Skip("reads the log of hack/cluster's kube-controller-manager")
 	}
-	log := filepath.Join(filepath.Dir(filepath.Dir(kubeconfig)), "log", "controller-manager.log")
+	log := stateFile("log/controller-manager.log")
 	info, err := os.Stat(log)
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +55,12 @@ func TestClustersControllersAreContentWithUs(t *testing.T) {
 
 	// The collector looks again every 30 s at what it could not do at once.
 	time.Sleep(30 * time.Second)
+	metrics := controllerManagerMetrics(t)
+	for _, queue := range []string{"garbage_collector_attempt_to_delete", "garbage_collector_attempt_to_orphan", "garbage_collector_graph_changes"} {
+		if depth, found := value(metrics, `workqueue_depth{name="`+queue+`"}`); !found || depth != 0 {
+			t.Errorf("the queue %s has %v items, found %v", queue, depth, found)
+		}
+	}
 	if said := complaints(t, log, settled); len(said) > 0 {
 		t.Errorf("%d complaints, the first: %s", len(said), said[0])
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -194,18 +193,9 @@ spec: {provider: echo, model: echo, jobs: {min: 1, max: 2}}
 }
 
 func oneRunning(ctx context.Context, ns string) (string, error) {
-	pods, err := kube.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: "tightbeam.dev/type=llm"})
+	names, err := runningPods(ctx, ns, 1)
 	if err != nil {
 		return "", err
 	}
-	var running []string
-	for _, pod := range pods.Items {
-		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
-			running = append(running, pod.Name)
-		}
-	}
-	if len(running) != 1 {
-		return "", fmt.Errorf("%d pods run, of %d", len(running), len(pods.Items))
-	}
-	return running[0], nil
+	return names[0], nil
 }
