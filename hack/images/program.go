@@ -4,7 +4,6 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
@@ -15,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
@@ -23,15 +21,8 @@ import (
 // userID is the account that everything runs as.
 const userID = 65532
 
-// file is one file or, with a name that ends in a slash, folder of the image.
-type file struct {
-	name string
-	mode int64
-	data []byte
-}
-
 // rootOf is what is in the image of a program.
-func rootOf(program string) ([]file, error) {
+func rootOf(program string) ([]entry, error) {
 	data, err := os.ReadFile(program)
 	if err != nil {
 		return nil, err
@@ -45,18 +36,18 @@ func rootOf(program string) ([]file, error) {
 	}
 	name := filepath.Base(program)
 	account := func(format string) []byte { return fmt.Appendf(nil, format, userID) }
-	return []file{
-		{"etc/", 0o755, nil},
-		{"etc/group", 0o644, account("nonroot:x:%d:\n")},
-		{"etc/passwd", 0o644, account("nonroot:x:%[1]d:%[1]d:nonroot:/:/nologin\n")},
-		{"etc/ssl/", 0o755, nil},
-		{"etc/ssl/certs/", 0o755, nil},
-		{"etc/ssl/certs/ca-certificates.crt", 0o644, roots()},
-		{name, 0o755, data},
-		{"usr/", 0o755, nil},
-		{"usr/share/", 0o755, nil},
-		{"usr/share/sbom/", 0o755, nil},
-		{"usr/share/sbom/" + name + ".cdx.json", 0o644, materials},
+	return []entry{
+		{name: "etc/", mode: 0o755},
+		{name: "etc/group", mode: 0o644, data: account("nonroot:x:%d:\n")},
+		{name: "etc/passwd", mode: 0o644, data: account("nonroot:x:%[1]d:%[1]d:nonroot:/:/nologin\n")},
+		{name: "etc/ssl/", mode: 0o755},
+		{name: "etc/ssl/certs/", mode: 0o755},
+		{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, data: roots()},
+		{name: name, mode: 0o755, data: data},
+		{name: "usr/", mode: 0o755},
+		{name: "usr/share/", mode: 0o755},
+		{name: "usr/share/sbom/", mode: 0o755},
+		{name: "usr/share/sbom/" + name + ".cdx.json", mode: 0o644, data: materials},
 	}, nil
 }
 
@@ -129,24 +120,4 @@ func materialsOf(program string, data []byte) ([]byte, error) {
 		})
 	}
 	return json.MarshalIndent(list, "", " ")
-}
-
-// writeLayer is the files as a tar archive.
-func writeLayer(files []file, modified time.Time) ([]byte, error) {
-	var out bytes.Buffer
-	writer := tar.NewWriter(&out)
-	for _, f := range files {
-		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data)), ModTime: modified, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
-		if f.name[len(f.name)-1] == '/' {
-			header.Typeflag = tar.TypeDir
-		}
-		if err := writer.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := writer.Write(f.data); err != nil {
-			return nil, err
-		}
-	}
-	err := writer.Close()
-	return out.Bytes(), err
 }
