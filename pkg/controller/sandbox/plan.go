@@ -46,10 +46,13 @@ type ending struct {
 	reason, message string
 }
 
-// plan says what to do next for a sandbox, and pod is its pod, if that is known;
-// lost is what to say of one that is not. after asks to be called again then.
+// plan says what to do next for a sandbox; pod is its pod, if that is known, and
+// lost what to say of one that is not. after asks to be called again then.
 func plan(sandbox *llmsafespacev1.Sandbox, pod *launcher.Pod, lost ending, now time.Time) (do step, end ending, after time.Duration) {
 	gone := pod == nil || pod.Phase == launcher.PodGone
+	if gone && pod != nil && pod.Reason != "" {
+		lost.reason, lost.message = pod.Reason, pod.Message
+	}
 	switch phase := sandbox.Status.Phase; {
 	case sandbox.DeletionTimestamp != nil:
 		switch {
