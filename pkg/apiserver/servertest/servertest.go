@@ -29,6 +29,8 @@ type Settings struct {
 	Options func(*options.Options)
 	// Authorizer stands in for the server's own.
 	Authorizer authorizer.Authorizer
+	// Sandboxes has the server take the connections of sandboxds.
+	Sandboxes bool
 	// DataDir is the directory of the store; the default is one of the test's.
 	DataDir string
 }
@@ -41,10 +43,11 @@ type Server struct {
 	// Opened is what the server stands on.
 	Opened *options.Opened
 
-	t      testing.TB
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
+	t       testing.TB
+	gateway *sandboxGateway
+	cancel  context.CancelFunc
+	done    chan struct{}
+	err     error
 }
 
 // Start starts a server, waits until it is ready, and stops it when the test
@@ -91,6 +94,9 @@ func Start(t testing.TB, settings Settings) *Server {
 			TLSClientConfig: rest.TLSClientConfig{CAData: opened.Authority.Bundle()},
 			QPS:             -1,
 		},
+	}
+	if settings.Sandboxes {
+		s.gateway = newSandboxGateway(t, server)
 	}
 	go func() {
 		defer close(s.done)

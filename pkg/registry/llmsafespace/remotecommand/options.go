@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -63,6 +64,9 @@ func (o *Options) validate() error {
 	for i, argument := range o.Command {
 		if strings.ContainsRune(argument, 0) {
 			return apierrors.NewBadRequest(fmt.Sprintf("command: argument %d contains NUL, which no argument can", i))
+		}
+		if !utf8.ValidString(argument) {
+			return apierrors.NewBadRequest(fmt.Sprintf("command: argument %d is no UTF-8", i))
 		}
 	}
 	return nil
