@@ -20,13 +20,13 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
-// direct returns the arguments that make kubectl talk to a Service of ours and
-// not to the kube-apiserver: a forwarded port, the server's own authority, and
-// a token that the server has the cluster review.
-func direct(t *testing.T, service, account string) []string {
+// direct returns the arguments that make kubectl talk to a server of ours and
+// not to the kube-apiserver: a forwarded port, and a token that the server has
+// the cluster review. trust are kubectl's arguments for the certificate.
+func direct(t *testing.T, target, account string, trust ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	forward := exec.CommandContext(ctx, "kubectl", "-n", system, "port-forward", "service/"+service, ":443")
+	forward := exec.CommandContext(ctx, "kubectl", "-n", system, "port-forward", target, ":https")
 	forward.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	out, err := forward.StdoutPipe()
 	if err != nil {
@@ -41,22 +41,26 @@ func direct(t *testing.T, service, account string) []string {
 	if match == nil {
 		t.Fatalf("port-forward said %q, %v", line, err)
 	}
+	empty := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(empty, []byte("apiVersion: v1\nkind: Config\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := strings.TrimSpace(kubectl(t, "", "-n", system, "create", "token", account))
+	return append(trust, "--kubeconfig="+empty, "--server=https://127.0.0.1:"+match[1], "--token="+token)
+}
+
+// toServer is direct to the API server, which is trusted by its authority.
+func toServer(t *testing.T, account string) []string {
+	t.Helper()
 	bundle, err := base64.StdEncoding.DecodeString(kubectl(t, "", "get", "apiservice", "v1.tightbeam.dev", "-o", "jsonpath={.spec.caBundle}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	authority, empty := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "kubeconfig")
-	for file, content := range map[string][]byte{authority: bundle, empty: []byte("apiVersion: v1\nkind: Config\n")} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	authority := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(authority, bundle, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	token := strings.TrimSpace(kubectl(t, "", "-n", system, "create", "token", account))
-	return []string{
-		"--kubeconfig=" + empty, "--server=https://127.0.0.1:" + match[1], "--certificate-authority=" + authority,
-		"--tls-server-name=" + service + "." + system + ".svc", "--token=" + token,
-	}
+	return direct(t, "service/safebeam-apiserver", account, "--certificate-authority="+authority, "--tls-server-name=safebeam-apiserver."+system+".svc")
 }
 
 // scraper makes a ServiceAccount that may read metrics.
@@ -93,7 +97,7 @@ func TestHealthAndMetricsByKubectl(t *testing.T) {
 	}
 	refused(t, "", "", "get", "--raw", proxy+"/metrics") // metrics are not
 
-	to := direct(t, "safebeam-apiserver", scraper(t, "e2e-metrics"))
+	to := toServer(t, scraper(t, "e2e-metrics"))
 	if got := kubectl(t, "", append(to, "get", "--raw", "/readyz?verbose")...); !strings.Contains(got, "[+]turns ok") {
 		t.Errorf("/readyz?verbose:\n%s", got)
 	}
@@ -118,7 +122,7 @@ func TestHealthAndMetricsByKubectl(t *testing.T) {
 		defer cancel()
 		_, _ = tryKubectl(ctx, "", "-n", system, "delete", "serviceaccount", "e2e-nobody")
 	})
-	refused(t, "Forbidden", "", append(direct(t, "safebeam-apiserver", "e2e-nobody"), "get", "--raw", "/metrics")...)
+	refused(t, "Forbidden", "", append(toServer(t, "e2e-nobody"), "get", "--raw", "/metrics")...)
 }
 
 // value finds the first sample whose line begins with name.
