@@ -188,6 +188,14 @@ func (s *Shelf) Remove(warmPod types.UID) bool {
 	return true
 }
 
+// Has reports whether the pod can be claimed.
+func (s *Shelf) Has(warmPod types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.slots[warmPod]
+	return known != nil && known.at != nil
+}
+
 // Taken reports whether the pod was handed out.
 func (s *Shelf) Taken(warmPod types.UID) bool {
 	s.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"k8s.io/utils/ptr"
 
@@ -121,4 +123,29 @@ func orEmpty[T any](p *T) *T {
 		p = new(T)
 	}
 	return p
+}
+
+// Resolve returns the environment that serves a runtime: the one of that name,
+// or one of language:version, rather by its own version than by one that it
+// serves as well. It returns nil if there is none.
+func Resolve(environments []*v1.RuntimeEnvironment, runtime string) *v1.RuntimeEnvironment {
+	language, version, versioned := strings.Cut(runtime, ":")
+	var found *v1.RuntimeEnvironment
+	exact := false
+	for _, e := range environments {
+		own := e.Spec.Version == version
+		switch {
+		case !versioned:
+			if e.Name == runtime {
+				return e
+			}
+			continue
+		case e.Spec.Language != language || !own && !slices.Contains(e.Spec.ServesVersions, version):
+			continue
+		case found != nil && (exact && !own || exact == own && found.Name < e.Name):
+			continue
+		}
+		found, exact = e, own
+	}
+	return found
 }
