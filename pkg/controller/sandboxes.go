@@ -27,6 +27,9 @@ type SandboxOptions struct {
 	LostReason, LostMessage string
 	// Judge says which runtime environments are available.
 	Judge runtimeenvironment.Judge
+	// OnImage has its argument called when Judge may say something else of the
+	// environments of an image. Nil: it never does.
+	OnImage func(changed func(image string))
 	// Found are the runtime environments that the launcher has of itself, which
 	// FoundLabel marks with FoundValue.
 	Found                  []llmsafespacev1.RuntimeEnvironment
@@ -57,6 +60,9 @@ func (c *Controllers) addSandboxes(o Options) error {
 	})
 	if err != nil {
 		return fmt.Errorf("controller runtimeenvironment: %w", err)
+	}
+	if o.Sandboxes.OnImage != nil {
+		o.Sandboxes.OnImage(runtimes.EnqueueImage)
 	}
 	ttlSandboxes, err := ttl.NewSandboxes(o.Client, sandboxes, o.Clock)
 	if err != nil {

@@ -54,16 +54,12 @@ func openPods(store *storage.Factory) (*podidentity.Records, error) {
 }
 
 // addGateway has the gateway served beside the API.
-func (o *Options) addGateway(ctx context.Context, opened *options.Opened, server *apiserver.Server, cluster kubernetes.Interface, pods *podidentity.Records) error {
+func (o *Options) addGateway(ctx context.Context, opened *options.Opened, server *apiserver.Server, tokens authenticator.Token, pods *podidentity.Records) error {
 	certificate, err := opened.Authority.Issue("safebeam-gateway", o.GatewayNames...)
 	if err != nil {
 		return err
 	}
 	own, err := versioned.NewForConfig(server.GenericAPIServer.LoopbackClientConfig)
-	if err != nil {
-		return err
-	}
-	tokens, err := reviewed(cluster)
 	if err != nil {
 		return err
 	}

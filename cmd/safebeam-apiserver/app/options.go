@@ -18,7 +18,9 @@ type Options struct {
 	Server *options.Options
 	// GatewayAddress is where the gateway listens.
 	GatewayAddress string
-	// GatewayNames are what jobs and agents call the gateway.
+	// SandboxGatewayAddress is where the gateway of sandboxes listens.
+	SandboxGatewayAddress string
+	// GatewayNames are what jobs, agents and sandboxes call the gateway.
 	GatewayNames []string
 	// APIServices lead to this server.
 	APIServices []string
@@ -27,9 +29,10 @@ type Options struct {
 // NewOptions returns the defaults.
 func NewOptions() *Options {
 	o := &Options{
-		Server:         options.NewOptions(),
-		GatewayAddress: ":7444",
-		APIServices:    []string{"v1.tightbeam.dev"},
+		Server:                options.NewOptions(),
+		GatewayAddress:        ":7444",
+		SandboxGatewayAddress: ":7445",
+		APIServices:           []string{"v1.tightbeam.dev", "v1.llmsafespace.dev"},
 	}
 	o.Server.Storage.BBolt.DataDir = "/var/lib/safebeam"
 	return o
@@ -39,8 +42,10 @@ func NewOptions() *Options {
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.GatewayAddress, "gateway-address", o.GatewayAddress,
 		"The address that the gRPC gateway listens on, for jobs and agents.")
+	fs.StringVar(&o.SandboxGatewayAddress, "sandbox-gateway-address", o.SandboxGatewayAddress,
+		"The address that the gateway of sandboxes listens on.")
 	fs.StringSliceVar(&o.GatewayNames, "gateway-names", o.GatewayNames,
-		"Host names that jobs and agents reach the gateway by, for its certificate.")
+		"Host names that jobs, agents and sandboxes reach the gateway by, for its certificates.")
 	fs.StringSliceVar(&o.APIServices, "api-services", o.APIServices,
 		"The APIServices that lead to this server. The authority of its certificate is written into their caBundle. Empty: into none.")
 	o.Server.AddFlags(fs)
@@ -57,6 +62,9 @@ func (o *Options) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(o.GatewayAddress); err != nil {
 		errs = append(errs, fmt.Errorf("--gateway-address: %w", err))
+	}
+	if _, _, err := net.SplitHostPort(o.SandboxGatewayAddress); err != nil {
+		errs = append(errs, fmt.Errorf("--sandbox-gateway-address: %w", err))
 	}
 	return utilerrors.NewAggregate(errs)
 }

@@ -39,7 +39,14 @@ func Run(ctx context.Context, o *Options) (err error) {
 		return err
 	}
 	server.Add(apiserver.Component{Name: "certificates", Run: opened.Authority.Run})
-	if err := o.addGateway(ctx, opened, server, cluster, pods); err != nil {
+	tokens, err := reviewed(cluster)
+	if err != nil {
+		return err
+	}
+	if err := o.addGateway(ctx, opened, server, tokens, pods); err != nil {
+		return err
+	}
+	if err := o.addSandboxes(ctx, opened, server, tokens); err != nil {
 		return err
 	}
 	own, err := versioned.NewForConfig(server.GenericAPIServer.LoopbackClientConfig)

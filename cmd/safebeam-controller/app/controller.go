@@ -165,7 +165,12 @@ func (o *Options) work(ctx context.Context, cluster clientset.Interface, own ver
 		return err
 	}
 	defer func() { stopWatching(); launcher.Wait() }()
-	loops, err := controller.New(controller.Options{Client: own, Launcher: launcher, TurnTTL: &o.TurnTTL})
+	sandboxes, wait, err := o.sandboxOptions(watching, cluster, ca)
+	if err != nil {
+		return err
+	}
+	defer func() { stopWatching(); wait() }()
+	loops, err := controller.New(controller.Options{Client: own, Launcher: launcher, Sandboxes: sandboxes, TurnTTL: &o.TurnTTL})
 	if err != nil {
 		return err
 	}

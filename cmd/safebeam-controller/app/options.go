@@ -15,6 +15,7 @@ import (
 
 	"safebeam.dev/safebeam/pkg/controller"
 	"safebeam.dev/safebeam/pkg/launcher/kubernetes"
+	"safebeam.dev/safebeam/pkg/launcher/kubernetessandbox"
 )
 
 // Options are the flags of the controller.
@@ -39,6 +40,14 @@ type Options struct {
 	AllowedJobImages []string
 	JobImageMap      map[string]string
 
+	SandboxGatewayAddress string
+	SandboxdImage         string
+	SandboxRuntimeClass   string
+	SandboxStorageClass   string
+	SandboxUserNamespaces bool
+	SandboxPidsLimit      int64
+	ClusterDomain         string
+
 	TurnTTL time.Duration
 }
 
@@ -53,6 +62,9 @@ func NewOptions() *Options {
 		GatewayNamespace:     "safebeam-system",
 		GatewayLabels:        map[string]string{"app.kubernetes.io/name": "safebeam-apiserver"},
 		APIService:           "v1.tightbeam.dev",
+		SandboxRuntimeClass:  kubernetessandbox.DefaultRuntimeClass,
+		SandboxPidsLimit:     kubernetessandbox.DefaultPidsLimit,
+		ClusterDomain:        "cluster.local",
 		TurnTTL:              controller.DefaultTurnTTL,
 	}
 	o.Serving.BindPort = 8443
@@ -78,6 +90,13 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.LLMJobImage, "llm-job-image", o.LLMJobImage, "The image of LLM jobs whose model names none.")
 	fs.StringSliceVar(&o.AllowedJobImages, "allowed-job-images", o.AllowedJobImages, "Patterns of the images that jobs may run; * stands for anything but a slash. Default: --llm-job-image alone.")
 	fs.StringToStringVar(&o.JobImageMap, "job-image-map", o.JobImageMap, "Images to run in the place of others, FROM=TO. Default: the image of Tightbeam's own manifests becomes --llm-job-image.")
+	fs.StringVar(&o.SandboxGatewayAddress, "sandbox-gateway-address", o.SandboxGatewayAddress, "host:port that sandboxes reach their gateway by. The port is also that of its pods. Pods are told the address of the host, which has to stay: a Service's.")
+	fs.StringVar(&o.SandboxdImage, "sandboxd-image", o.SandboxdImage, "The image that has sandboxd. Empty: this controller runs no sandboxes.")
+	fs.StringVar(&o.SandboxRuntimeClass, "sandbox-runtime-class", o.SandboxRuntimeClass, "The RuntimeClass of sandboxes of the security level high. While the cluster does not have it, they stay Pending.")
+	fs.StringVar(&o.SandboxStorageClass, "sandbox-storage-class", o.SandboxStorageClass, "The StorageClass of persistent sandboxes. Default: the cluster's.")
+	fs.BoolVar(&o.SandboxUserNamespaces, "sandbox-user-namespaces", o.SandboxUserNamespaces, "Give every sandbox a user namespace of its own (hostUsers: false). Needs nodes that can; the kernel then holds the number of its processes.")
+	fs.Int64Var(&o.SandboxPidsLimit, "sandbox-pids-limit", o.SandboxPidsLimit, "The number of processes and threads of a sandbox near which its agent ends what runs in it.")
+	fs.StringVar(&o.ClusterDomain, "cluster-domain", o.ClusterDomain, "The DNS name of the cluster, for status.endpoint of sandboxes.")
 	fs.DurationVar(&o.TurnTTL, "turn-ttl", o.TurnTTL, "How long finished turns stay that do not say so themselves. The log of their conversation stays. 0 keeps them.")
 	fs.IPVar(&o.Serving.BindAddress, "bind-address", o.Serving.BindAddress, "The address to serve health and metrics on.")
 	fs.IntVar(&o.Serving.BindPort, "secure-port", o.Serving.BindPort, "The port to serve health and metrics on.")
@@ -108,6 +127,12 @@ func (o *Options) Validate() error {
 	if err := o.images().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("--llm-job-image, --allowed-job-images: %w", err))
 	}
+	if o.SandboxdImage != "" {
+		sandboxes := o.sandboxes()
+		if err := sandboxes.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("--sandboxd-image, --sandbox-gateway-address, --sandbox-pids-limit: %w", err))
+		}
+	}
 	for _, cidr := range o.ClusterCIDRs {
 		if _, _, err := net.ParseCIDR(cidr); err != nil {
 			errs = append(errs, fmt.Errorf("--cluster-cidrs: %w", err))
@@ -121,6 +146,17 @@ func (o *Options) Validate() error {
 
 func (o *Options) images() kubernetes.Images {
 	return kubernetes.Images{Default: o.LLMJobImage, Allowed: o.AllowedJobImages, Map: o.JobImageMap}
+}
+
+func (o *Options) sandboxes() kubernetessandbox.Options {
+	return kubernetessandbox.Options{
+		GatewayAddress: o.SandboxGatewayAddress, GatewayNamespace: o.GatewayNamespace, GatewayLabels: o.GatewayLabels,
+		ClusterCIDRs: o.ClusterCIDRs, ClusterDomain: o.ClusterDomain,
+		AgentImage: o.SandboxdImage, RuntimeClass: o.SandboxRuntimeClass, StorageClass: o.SandboxStorageClass,
+		UserNamespaces: o.SandboxUserNamespaces, PidsLimit: o.SandboxPidsLimit,
+		OpenCommand: "kubectl create rolebinding safebeam-sandboxes --namespace %s --clusterrole safebeam-sandboxes --serviceaccount " +
+			o.LeaderElectNamespace + ":safebeam-controller",
+	}
 }
 
 func (o *Options) gatewayPort() (int32, error) {

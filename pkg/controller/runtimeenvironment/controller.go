@@ -73,8 +73,14 @@ func New(o Options) (*Controller, error) {
 	return c, err
 }
 
-// Enqueue has an environment be judged anew.
-func (c *Controller) Enqueue(name string) { c.loop.Enqueue(cache.ObjectName{Name: name}) }
+// EnqueueImage has the environments of an image be judged anew.
+func (c *Controller) EnqueueImage(image string) {
+	for _, obj := range c.options.Environments.GetStore().List() {
+		if environment := obj.(*llmsafespacev1.RuntimeEnvironment); environment.Spec.Image == image {
+			c.loop.Enqueue(cache.ObjectName{Name: environment.Name})
+		}
+	}
+}
 
 // Run works until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {

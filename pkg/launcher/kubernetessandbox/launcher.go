@@ -59,6 +59,9 @@ type Launcher struct {
 	gone map[cache.ObjectName]launcher.Pod
 	// stuck is why pods do not start, as far as events say.
 	stuck map[types.UID]why
+	// pulls are the images that cannot be had, and why.
+	pulls  map[string]string
+	images []func(image string)
 }
 
 type fresh struct {
@@ -91,6 +94,7 @@ func New(ctx context.Context, options Options) (*Launcher, error) {
 	l := &Launcher{
 		options: options, port: port, gateway: &gatewayAddress{host: host, resolve: options.Resolve, clock: options.Clock},
 		fresh: map[cache.ObjectName]fresh{}, deleting: map[types.UID]bool{}, gone: map[cache.ObjectName]launcher.Pod{}, stuck: map[types.UID]why{},
+		pulls: map[string]string{},
 	}
 	return l, l.watch(ctx)
 }

@@ -63,6 +63,7 @@ func (l *Launcher) seen(pod *corev1.Pod) {
 	l.mu.Lock()
 	delete(l.fresh, cache.MetaObjectToName(pod))
 	l.mu.Unlock()
+	l.learn(pod)
 	l.changed(l.observe(pod))
 }
 
