@@ -112,9 +112,9 @@ func (m bboltMonitor) Monitor(context.Context) (metrics.StorageMetrics, error) {
 
 func (bboltMonitor) Close() error { return nil }
 
-// bboltStore is the store of one resource on the embedded engine. Writers of
-// one object go on from each other's staged state instead of waiting for the
-// disk between; see bbolt.DB.Session for why that is safe.
+// bboltStore is the store of one resource on the embedded engine. A write is
+// decoded while the disk is at work on it, and writers of one object go on from
+// each other's staged state; see bbolt.DB.Session for why that is safe.
 //
 // A tryUpdate function, and with it admission, may therefore see an object that
 // is not durable yet. If it then never is, neither is the update: the caller
@@ -130,6 +130,12 @@ type bboltStore struct {
 func (s *bboltStore) RequestWatchProgress(context.Context) error {
 	s.db.PokeProgress(s.watched)
 	return nil
+}
+
+func (s *bboltStore) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
+	staged, settle := s.db.Session(ctx)
+	err := s.Interface.Create(staged, key, obj, out, ttl)
+	return settled(ctx, settle, err)
 }
 
 func (s *bboltStore) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions,

@@ -107,16 +107,19 @@ func (f face) OptimisticDelete(ctx context.Context, key string, expectedRevision
 	return resp, nil
 }
 
-// answer waits until what the outcome says is durable and fills in the store's
-// revision where the write made none. In a session a refusal does not wait.
+// answer waits until what the outcome says is durable, or leaves that to the
+// session, and fills in the store's revision where the write made none.
 func (db *DB) answer(ctx context.Context, out *outcome) error {
 	if out.lead {
+		// A lone writer syncs by itself: to wake somebody who does costs more
+		// than what could be done meanwhile.
 		db.commit()
 	}
-	if out.batch != nil {
-		if s := sessionOf(ctx, db); s != nil && !out.succeeded {
-			s.saw(out.rev)
-		} else if err := out.batch.wait(ctx); err != nil {
+	if s := sessionOf(ctx, db); s != nil && out.batch != nil {
+		s.saw(out.rev)
+		s.batch.Store(out.batch)
+	} else if out.batch != nil {
+		if err := out.batch.wait(ctx); err != nil {
 			return err
 		}
 	}

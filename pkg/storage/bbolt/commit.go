@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -67,7 +68,19 @@ func (db *DB) runFlusher(ctx context.Context) {
 		case <-db.flushC:
 		}
 		for db.commitOne() {
+			db.gather()
 		}
+	}
+}
+
+// gather lets the writers that have just been answered run before the next
+// batch is closed: each of them is about to write again, and on a busy machine
+// they wait for a processor behind the committer. It gives way once and waits
+// for nobody; with a processor to spare it costs nothing. Who has the
+// committer's role calls it.
+func (db *DB) gather() {
+	if db.lastGroup > 1 {
+		runtime.Gosched()
 	}
 }
 
@@ -105,6 +118,7 @@ func (db *DB) commitOne() bool {
 	b := db.sealed[0]
 	db.sealed = db.sealed[1:]
 	db.inflight = b
+	db.lastGroup = b.count
 	db.mu.Unlock()
 
 	err := db.write(b)

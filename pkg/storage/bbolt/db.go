@@ -56,6 +56,7 @@ type DB struct {
 	unsettled  []*batch
 	inflight   *batch
 	flushing   bool
+	lastGroup  int  // how many records the last commit had
 	soon       bool // a commit is due after stageDelay
 	closed     bool
 	dirtyBytes int64

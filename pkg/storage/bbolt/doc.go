@@ -22,7 +22,8 @@
 //
 // Laws:
 //   - Nothing is answered, published or readable before it is durable. That
-//     holds for refusals too: see session.go for the one exception.
+//     holds for refusals too. A session sees staged state and owes the wait:
+//     see session.go.
 //   - Revisions count changes of objects, one each, from 1 upward without gaps,
 //     for the whole store. Journal records take none.
 //   - What is durable is a prefix of what was staged, in the order of staging.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -491,6 +492,12 @@ func TestNothingLeavesBeforeItsSync(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	ask("settle", func() error { return settle(t.Context()) })
+	// So does a writer of its own object.
+	ctx, settleWrite := db.Session(t.Context())
+	if r, err := k.OptimisticPut(ctx, "/b", []byte("1"), 0, kubernetes.PutOptions{}); err != nil || !r.Succeeded {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	ask("settle a write", func() error { return settleWrite(t.Context()) })
 
 	select {
 	case a := <-answers:
@@ -499,16 +506,58 @@ func TestNothingLeavesBeforeItsSync(t *testing.T) {
 		t.Errorf("a watch saw %+v before the sync", r)
 	case <-time.After(100 * time.Millisecond):
 	}
-	if mustGet(t, db, "/a") != "1" || db.Revision() != rev {
+	if mustGet(t, db, "/a") != "1" || mustGet(t, db, "/b") != "" || db.Revision() != rev {
 		t.Error("a read shows what is not durable")
 	}
 	close(release)
-	for range 5 {
+	for range 6 {
 		if a := <-answers; a.err != nil {
 			t.Errorf("%s: %v", a.name, a.err)
 		}
 	}
-	collect(t, w, 1)
+	collect(t, w, 2)
+}
+
+// TestASessionLearnsThatItsWriteWasLost stages a write behind a sync that fails.
+func TestASessionLearnsThatItsWriteWasLost(t *testing.T) {
+	t.Parallel()
+	fs := faultfs.New(1)
+	db := openTest(t, Options{FS: fs, noSync: true})
+	mustPut(t, db, "/a", "1", 0)
+	segment := db.wal.active().path
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fs.SetFault(func(op faultfs.Op, name string) (error, int) {
+		if op != faultfs.OpSync || name != segment {
+			return nil, 0
+		}
+		once.Do(func() {
+			close(held)
+			<-release
+		})
+		return syscall.EIO, 0
+	})
+	k := db.Client().Kubernetes
+	first := make(chan error, 1)
+	go func() {
+		_, err := k.OptimisticPut(t.Context(), "/b", []byte("1"), 0, kubernetes.PutOptions{})
+		first <- err
+	}()
+	<-held
+	ctx, settle := db.Session(t.Context())
+	if r, err := k.OptimisticPut(ctx, "/c", []byte("1"), 0, kubernetes.PutOptions{}); err != nil || !r.Succeeded {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	close(release)
+	if err := <-first; !errors.Is(err, syscall.EIO) {
+		t.Errorf("the write whose sync failed: %v", err)
+	}
+	if err := settle(t.Context()); !errors.Is(err, syscall.EIO) {
+		t.Errorf("the session that came after it settles with %v", err)
+	}
+	if mustGet(t, db, "/c") != "" {
+		t.Error("what was lost can be read")
+	}
 }
 
 func TestTheQuotaRefusesGrowthOnly(t *testing.T) {
