@@ -21,6 +21,7 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/cli/request"
 	"safebeam.dev/safebeam/pkg/client"
 	tightbeamclient "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1"
 )
@@ -46,7 +47,7 @@ func newChat(path string, streams genericiooptions.IOStreams) *cobra.Command {
 conversation that does not exist is begun.
 
 ` + chatHelp,
-		Example: examples(`
+		Example: request.Examples(`
   # Go on with a conversation
   %[1]s tea
 
@@ -55,32 +56,32 @@ conversation that does not exist is begun.
 
   # Ask several questions from a file
   %[1]s tea < questions.txt`, path),
-		Args:                  oneName("CONVERSATION"),
+		Args:                  request.OneName("CONVERSATION"),
 		DisableFlagsInUseLine: true,
 	}
-	target := addTarget(command)
+	target := request.AddTarget(command)
 	flags := command.Flags()
 	flags.StringVar(&model, "model", "", "The TightbeamModel that answers. Default: the conversation's.")
 	flags.StringVar(&system, "system", "", "Replace the conversation's system prompt.")
 	flags.StringVar(&agent, "agent", "", "Who the answers are by, in conversations of several agents.")
 	flags.BoolVar(&showThinking, "show-thinking", false, "Show the model's reasoning, as far as the provider does.")
-	command.ValidArgsFunction = first(target.completeConversations())
-	_ = command.RegisterFlagCompletionFunc("model", target.completeModels())
+	command.ValidArgsFunction = request.First(completeConversations(target))
+	_ = command.RegisterFlagCompletionFunc("model", completeModels(target))
 
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if err := validName("conversation", args[0]); err != nil {
+		if err := request.ValidName("conversation", args[0]); err != nil {
 			return err
 		}
-		namespace, err := target.namespace()
+		namespace, err := target.Namespace()
 		if err != nil {
 			return err
 		}
-		clients, err := target.connect()
+		clients, err := target.Connect()
 		if err != nil {
 			return err
 		}
 		c := &chat{
-			clients: clients, streams: streams, namespace: namespace, conversation: args[0],
+			clients: clients.TightbeamV1(), streams: streams, namespace: namespace, conversation: args[0],
 			model: model, agent: agent, showThinking: showThinking, prompt: printers.IsTerminal(streams.In),
 		}
 		if flags.Changed("system") {
@@ -89,12 +90,12 @@ conversation that does not exist is begun.
 		// Ctrl-C is the chat's own: it must not end what is under way here.
 		ctx := context.WithoutCancel(command.Context())
 		if err := c.ensure(ctx); err != nil {
-			return explain(err)
+			return request.Explain(err)
 		}
 		interrupts := make(chan os.Signal, 1)
 		signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 		defer signal.Stop(interrupts)
-		return explain(c.run(ctx, interrupts))
+		return request.Explain(c.run(ctx, interrupts))
 	}
 	return command
 }
@@ -163,7 +164,7 @@ func (c *chat) run(ctx context.Context, interrupts <-chan os.Signal) error {
 				return err
 			}
 			if err != nil {
-				c.note("%v", explain(err))
+				c.note("%v", request.Explain(err))
 			}
 		}
 		if line.err != nil {
@@ -230,7 +231,7 @@ func (c *chat) say(ctx context.Context, text string, interrupts <-chan os.Signal
 		return err
 	}
 	turn := &tightbeamv1.Turn{
-		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: newTurnName(c.conversation)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: request.NewName(c.conversation)},
 		Spec: tightbeamv1.TurnSpec{
 			Conversation: c.conversation,
 			Messages:     []tightbeamv1.Message{*message},
@@ -300,7 +301,7 @@ func (c *chat) log(ctx context.Context) error {
 		for _, call := range entry.ToolCalls {
 			text += " [tool call " + call.ID + "] " + call.Name
 		}
-		fmt.Fprintf(c.streams.Out, "%s: %s\n", who, strings.TrimSpace(printable(text)))
+		fmt.Fprintf(c.streams.Out, "%s: %s\n", who, strings.TrimSpace(request.Printable(text)))
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/cli/request"
 )
 
 // api is as much of the server as the commands see: it keeps what is created
@@ -544,10 +545,11 @@ func TestInterruptCancelsTheRunningTurnAndAtThePromptEndsTheChat(t *testing.T) {
 	defer typing.Close()
 	out, notes := &shown{changed: make(chan struct{}, 1000)}, &shown{changed: make(chan struct{}, 1000)}
 	c := &chat{streams: genericiooptions.IOStreams{In: stdin, Out: out, ErrOut: notes}, namespace: "ns", conversation: "tea", prompt: true}
-	var err error
-	if c.clients, err = addTarget(&cobra.Command{}).connect(); err != nil {
+	clients, err := request.AddTarget(&cobra.Command{}).Connect()
+	if err != nil {
 		t.Fatal(err)
 	}
+	c.clients = clients.TightbeamV1()
 	interrupts := make(chan os.Signal)
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(context.Background(), interrupts) }()

@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/cli/request"
 )
 
 // conversationFlags are what a user may say about a conversation.
@@ -40,7 +41,7 @@ func newCreateConversation(path string, streams genericiooptions.IOStreams) *cob
 		Short:   "Begin a conversation",
 		Long: `Create a conversation: a history of messages that the server keeps, and the
 model that answers in it.`,
-		Example: examples(`
+		Example: request.Examples(`
   # Begin a conversation with a model
   %[1]s tea --model small
 
@@ -49,11 +50,11 @@ model that answers in it.`,
 
   # Go on from the fourth message of another one, without changing it
   %[1]s tea-2 --model large --fork-from tea@4`, path),
-		Args:                  oneName("NAME"),
+		Args:                  request.OneName("NAME"),
 		DisableFlagsInUseLine: true,
 	}
-	target := addTarget(command)
-	creation := addCreation(command)
+	target := request.AddTarget(command)
+	creation := request.AddCreation(command)
 	flags := command.Flags()
 	flags.StringVar(&f.model, "model", "", "The TightbeamModel that answers.")
 	flags.StringVar(&f.title, "title", "", "A title, for people.")
@@ -65,15 +66,15 @@ model that answers in it.`,
 	flags.StringVar(&f.forkFrom, "fork-from", "", "CONVERSATION or CONVERSATION@INDEX: begin with a copy of that log, up to the message of that index.")
 	_ = command.MarkFlagRequired("model")
 	command.ValidArgsFunction = cobra.NoFileCompletions
-	_ = command.RegisterFlagCompletionFunc("model", target.completeModels())
-	_ = command.RegisterFlagCompletionFunc("fork-from", target.completeConversations())
+	_ = command.RegisterFlagCompletionFunc("model", completeModels(target))
+	_ = command.RegisterFlagCompletionFunc("fork-from", completeConversations(target))
 	_ = command.RegisterFlagCompletionFunc("concurrency-policy", cobra.FixedCompletions(concurrencyPolicies, cobra.ShellCompDirectiveNoFileComp))
 
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if err := creation.validate(); err != nil {
+		if err := creation.Validate(); err != nil {
 			return err
 		}
-		namespace, err := target.namespace()
+		namespace, err := target.Namespace()
 		if err != nil {
 			return err
 		}
@@ -81,25 +82,25 @@ model that answers in it.`,
 		if err != nil {
 			return err
 		}
-		if creation.dryRun == dryRunClient {
-			return creation.show(conversation, streams)
+		if creation.ClientOnly() {
+			return creation.Show(conversation, streams)
 		}
-		client, err := target.connect()
+		clients, err := target.Connect()
 		if err != nil {
 			return err
 		}
-		created, err := client.Conversations(namespace).Create(command.Context(), conversation, creation.options())
+		created, err := clients.TightbeamV1().Conversations(namespace).Create(command.Context(), conversation, creation.Options())
 		if err != nil {
-			return explain(err)
+			return request.Explain(err)
 		}
-		return creation.show(created, streams)
+		return creation.Show(created, streams)
 	}
 	return command
 }
 
 // conversation is the object that the flags describe.
 func (f *conversationFlags) conversation(namespace, name string, given func(flag string) bool) (*tightbeamv1.Conversation, error) {
-	if err := validName("conversation", name); err != nil {
+	if err := request.ValidName("conversation", name); err != nil {
 		return nil, err
 	}
 	if f.model == "" {
@@ -122,7 +123,7 @@ func (f *conversationFlags) conversation(namespace, name string, given func(flag
 	}
 	var err error
 	if given("ttl") {
-		if conversation.Spec.TTLSecondsAfterLastTurn, err = seconds("--ttl", f.ttl, 0); err != nil {
+		if conversation.Spec.TTLSecondsAfterLastTurn, err = request.Seconds("--ttl", f.ttl, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -136,7 +137,7 @@ func (f *conversationFlags) conversation(namespace, name string, given func(flag
 
 func forkFrom(text string) (*tightbeamv1.ForkFrom, error) {
 	name, index, found := strings.Cut(text, "@")
-	if err := validName("--fork-from", name); err != nil {
+	if err := request.ValidName("--fork-from", name); err != nil {
 		return nil, err
 	}
 	fork := &tightbeamv1.ForkFrom{Conversation: name}
@@ -148,22 +149,4 @@ func forkFrom(text string) (*tightbeamv1.ForkFrom, error) {
 		fork.AfterIndex = &after
 	}
 	return fork, nil
-}
-
-// oneName takes one argument, and says which.
-func oneName(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return fmt.Errorf("%s is missing", what)
-		case len(args) > 1:
-			return fmt.Errorf("one %s is expected, not %q: quote what has spaces in it", what, args)
-		}
-		return nil
-	}
-}
-
-// examples fills the command's name into its examples.
-func examples(text, path string) string {
-	return strings.TrimPrefix(fmt.Sprintf(text, path), "\n")
 }

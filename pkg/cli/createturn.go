@@ -7,17 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/cli/request"
 	"safebeam.dev/safebeam/pkg/client"
 	tightbeamclient "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1"
 )
@@ -48,7 +46,7 @@ func newCreateTurn(path string, streams genericiooptions.IOStreams) *cobra.Comma
 The turn runs on the server, whether anybody watches or not. With --follow the
 answer is shown as it comes, and the command fails if the turn does; Ctrl-C
 leaves the turn running.`,
-		Example: examples(`
+		Example: request.Examples(`
   # Ask, and read the answer as it comes
   %[1]s tea --message "How long does green tea draw?" --follow
 
@@ -63,11 +61,11 @@ leaves the turn running.`,
 
   # See what would be sent
   %[1]s tea --message hello --dry-run=client -o yaml`, path),
-		Args:                  oneName("CONVERSATION"),
+		Args:                  request.OneName("CONVERSATION"),
 		DisableFlagsInUseLine: true,
 	}
-	target := addTarget(command)
-	creation := addCreation(command)
+	target := request.AddTarget(command)
+	creation := request.AddCreation(command)
 	flags := command.Flags()
 	flags.StringArrayVarP(&f.messages, "message", "m", nil, "What to say. May be repeated.")
 	flags.StringArrayVar(&f.messageFiles, "message-file", nil, "A file with what to say, - for standard input. May be repeated.")
@@ -81,17 +79,17 @@ leaves the turn running.`,
 	flags.DurationVar(&f.ttl, "ttl", 0, "How long the turn is kept after its end. Default: the server's.")
 	flags.BoolVar(&f.follow, "follow", false, "Show the answer as it comes.")
 	flags.BoolVar(&f.showThinking, "show-thinking", false, "With --follow: show the model's reasoning, as far as the provider does.")
-	command.ValidArgsFunction = first(target.completeConversations())
-	_ = command.RegisterFlagCompletionFunc("model", target.completeModels())
+	command.ValidArgsFunction = request.First(completeConversations(target))
+	_ = command.RegisterFlagCompletionFunc("model", completeModels(target))
 
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if err := creation.validate(); err != nil {
+		if err := creation.Validate(); err != nil {
 			return err
 		}
-		if f.follow && (creation.chosen() || creation.dryRun != dryRunNone) {
+		if f.follow && (creation.Chosen() || creation.Dry()) {
 			return errors.New("--follow shows the answer, --output and --dry-run the object: choose one of them")
 		}
-		namespace, err := target.namespace()
+		namespace, err := target.Namespace()
 		if err != nil {
 			return err
 		}
@@ -99,36 +97,36 @@ leaves the turn running.`,
 		if err != nil {
 			return err
 		}
-		if creation.dryRun == dryRunClient {
-			return creation.show(turn, streams)
+		if creation.ClientOnly() {
+			return creation.Show(turn, streams)
 		}
-		client, err := target.connect()
+		clients, err := target.Connect()
 		if err != nil {
 			return err
 		}
-		created, existed, err := createTurn(command.Context(), client, turn, creation.options())
+		created, existed, err := createTurn(command.Context(), clients.TightbeamV1(), turn, creation.Options())
 		if err != nil {
-			return explain(err)
+			return request.Explain(err)
 		}
 		if existed {
-			creation.print.NamePrintFlags.Operation = "unchanged"
+			creation.Done("unchanged")
 		}
 		if !f.follow {
-			return creation.show(created, streams)
+			return creation.Show(created, streams)
 		}
-		fmt.Fprintf(streams.ErrOut, "turn.tightbeam.dev/%s %s\n", created.Name, creation.print.NamePrintFlags.Operation)
-		err = followTurn(command.Context(), client, created, newRenderer(streams.Out, streams.ErrOut, f.showThinking))
+		fmt.Fprintf(streams.ErrOut, "turn.tightbeam.dev/%s %s\n", created.Name, creation.Word())
+		err = followTurn(command.Context(), clients.TightbeamV1(), created, newRenderer(streams.Out, streams.ErrOut, f.showThinking))
 		if errors.Is(err, context.Canceled) {
 			return fmt.Errorf("interrupted; the turn goes on, see `kubectl get turn %s -n %s`", created.Name, namespace)
 		}
-		return explain(err)
+		return request.Explain(err)
 	}
 	return command
 }
 
 // turn is the object that the flags describe.
 func (f *turnFlags) turn(namespace, conversation string, given func(flag string) bool, streams genericiooptions.IOStreams) (*tightbeamv1.Turn, error) {
-	if err := validName("conversation", conversation); err != nil {
+	if err := request.ValidName("conversation", conversation); err != nil {
 		return nil, err
 	}
 	message, err := userMessage(f.messages, f.messageFiles, f.images, streams.In)
@@ -144,9 +142,9 @@ func (f *turnFlags) turn(namespace, conversation string, given func(flag string)
 		},
 	}
 	if turn.Name == "" {
-		turn.Name = newTurnName(conversation)
+		turn.Name = request.NewName(conversation)
 	}
-	if err := validName("--name", turn.Name); err != nil {
+	if err := request.ValidName("--name", turn.Name); err != nil {
 		return nil, err
 	}
 	switch {
@@ -163,34 +161,16 @@ func (f *turnFlags) turn(namespace, conversation string, given func(flag string)
 		turn.Spec.MaxTokens = &f.maxTokens
 	}
 	if given("deadline") {
-		if turn.Spec.DeadlineSeconds, err = seconds("--deadline", f.deadline, 1); err != nil {
+		if turn.Spec.DeadlineSeconds, err = request.Seconds("--deadline", f.deadline, 1); err != nil {
 			return nil, err
 		}
 	}
 	if given("ttl") {
-		if turn.Spec.TTLSecondsAfterFinished, err = seconds("--ttl", f.ttl, 0); err != nil {
+		if turn.Spec.TTLSecondsAfterFinished, err = request.Seconds("--ttl", f.ttl, 0); err != nil {
 			return nil, err
 		}
 	}
 	return turn, nil
-}
-
-// seconds is a duration as the API has it, rounded up.
-func seconds(flag string, d time.Duration, least int64) (*int32, error) {
-	n := int64(math.Ceil(d.Seconds()))
-	if n < least || n > math.MaxInt32 {
-		return nil, fmt.Errorf("%s=%s: it must be from %d s to %d s", flag, d, least, math.MaxInt32)
-	}
-	return ptr.To(int32(n)), nil
-}
-
-// newTurnName makes up a name that fits a DNS subdomain.
-func newTurnName(conversation string) string {
-	const longest, random = 253, 8
-	if room := longest - random - 1; len(conversation) > room {
-		conversation = conversation[:room]
-	}
-	return conversation + "-" + rand.String(random)
 }
 
 // causeSameContent is how the API says of a name that is taken that the turn
@@ -201,7 +181,7 @@ const causeSameContent metav1.CauseType = "SameContent"
 // it is what an earlier request made.
 func createTurn(ctx context.Context, client tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn, options metav1.CreateOptions) (created *tightbeamv1.Turn, existed bool, err error) {
 	turns := client.Turns(turn.Namespace)
-	created, err = again(ctx, func() (*tightbeamv1.Turn, error) { return turns.Create(ctx, turn, options) })
+	created, err = request.Again(ctx, func() (*tightbeamv1.Turn, error) { return turns.Create(ctx, turn, options) })
 	if apierrors.IsAlreadyExists(err) && apierrors.HasStatusCause(err, causeSameContent) {
 		created, err = turns.Get(ctx, turn.Name, metav1.GetOptions{})
 		return created, true, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/cli/request"
 )
 
 // renderer shows the events of one turn as they come: the answer and its tool
@@ -160,22 +161,11 @@ func (r *renderer) write(w io.Writer, text string) {
 	if text == "" || r.err != nil {
 		return
 	}
-	text = printable(text)
+	text = request.Printable(text)
 	if w == r.out {
 		r.fresh = strings.HasSuffix(text, "\n")
 	}
 	_, r.err = io.WriteString(w, text)
-}
-
-// printable drops control characters: a model's answer must not move the
-// cursor, set the terminal's title or write to its clipboard.
-func printable(text string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 {
-			return -1
-		}
-		return c
-	}, text)
 }
 
 func textOf(message *tightbeamv1.Message) string {
@@ -199,5 +189,5 @@ func describe(e *tightbeamv1.TurnError) string {
 	if e.RequestID != "" {
 		text += " (request " + e.RequestID + ")"
 	}
-	return printable(text)
+	return request.Printable(text)
 }

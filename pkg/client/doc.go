@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package client reads the streams that client-go's typed clients do not: the
-// events of a turn, as they happen, across every kind of broken connection.
+// events of turns and of executions, as they happen, across every kind of broken
+// connection.
 //
 // Laws:
 //   - Events come in the order of their numbers, each once, whatever happens

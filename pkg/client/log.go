@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strconv"
 
 	"k8s.io/client-go/rest"
 
@@ -29,14 +28,15 @@ func Log(ctx context.Context, client rest.Interface, namespace, conversation str
 }
 
 func readLog(ctx context.Context, client rest.Interface, namespace, conversation string, after int64, yield func(tightbeamv1.LogEntry, error) bool) error {
-	body, err := client.Get().
-		Namespace(namespace).Resource("conversations").Name(conversation).SubResource("log").
-		Param("after", strconv.FormatInt(after, 10)).
-		SetHeader("Accept", "application/x-ndjson").
-		Stream(ctx)
+	body, err := openLog(ctx, client, namespace, "conversations", conversation, after, false)
 	if err != nil {
 		return err
 	}
+	return readLines(body, yield)
+}
+
+// readLines yields what is there, and ends where it ends.
+func readLines[E any](body io.ReadCloser, yield func(E, error) bool) error {
 	defer body.Close()
 	lines := newLineReader(body)
 	for {
@@ -47,7 +47,7 @@ func readLog(ctx context.Context, client rest.Interface, namespace, conversation
 		if err != nil {
 			return err
 		}
-		var entry tightbeamv1.LogEntry
+		var entry E
 		if err := json.Unmarshal(line, &entry); err != nil {
 			return &malformedError{line: line, err: err}
 		}

@@ -4,37 +4,15 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"math/rand/v2"
-	"net/http"
 	"strconv"
-	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
-)
-
-const (
-	// A connection that breaks is made again quickly at first: a server that
-	// restarts is back within a second or two.
-	firstWait = 50 * time.Millisecond
-	lastWait  = 5 * time.Second
-	// maxLine bounds one event. The largest holds a whole answer.
-	maxLine = 64 << 20
-	// maxRetries is how many connections in a row may bring no event: some
-	// five minutes of a server that is away. Connections that lasted do not
-	// count, since proxies cut quiet streams.
-	maxRetries = 60
-	lasted     = 10 * time.Second
 )
 
 // Stream yields the events of a turn with numbers above after, as they happen,
@@ -53,8 +31,17 @@ func Stream(ctx context.Context, config *rest.Config, namespace, turn string, af
 // clientset has. Its timeout must be zero.
 func StreamFrom(ctx context.Context, client rest.Interface, namespace, turn string, after int64) iter.Seq2[tightbeamv1.TurnEvent, error] {
 	return func(yield func(tightbeamv1.TurnEvent, error) bool) {
-		r := &reader{client: client, namespace: namespace, turn: turn, after: after}
-		if err := r.run(ctx, yield); err != nil {
+		f := &follower[tightbeamv1.TurnEvent]{
+			// turns/log and not turns/stream: kube-apiserver knows log as a
+			// request that takes long, and does not cut it after a minute.
+			open: func(ctx context.Context, after int64) (io.ReadCloser, error) {
+				return openLog(ctx, client, namespace, "turns", turn, after, true)
+			},
+			number:   func(e *tightbeamv1.TurnEvent) int64 { return e.Number },
+			terminal: func(e *tightbeamv1.TurnEvent) bool { return e.Type.Terminal() },
+			after:    after,
+		}
+		if err := f.run(ctx, yield); err != nil {
 			yield(tightbeamv1.TurnEvent{}, fmt.Errorf("reading turn %s/%s: %w", namespace, turn, err))
 		}
 	}
@@ -75,169 +62,18 @@ func restClient(config *rest.Config) (rest.Interface, error) {
 	return rest.RESTClientFor(config)
 }
 
-type reader struct {
-	client          rest.Interface
-	namespace, turn string
-	// after is the number of the last event that was yielded.
-	after int64
-}
-
-// errStopped: the caller wants no more.
-var errStopped = errors.New("stopped")
-
-func (r *reader) run(ctx context.Context, yield func(tightbeamv1.TurnEvent, error) bool) error {
-	for attempt := 0; ; attempt++ {
-		before, start := r.after, time.Now()
-		terminal, err := r.connect(ctx, yield)
-		switch {
-		case terminal, errors.Is(err, errStopped):
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case final(err):
-			return err
-		}
-		if r.after > before || time.Since(start) >= lasted {
-			attempt = 0
-		}
-		if attempt >= maxRetries {
-			if err == nil {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("no event after number %d in %d connections: %w", r.after, attempt+1, err)
-		}
-		if err := sleep(ctx, wait(attempt, err)); err != nil {
-			return err
-		}
+// openLog reads the log of an object as lines of JSON. params are names and
+// values of more parameters.
+func openLog(ctx context.Context, client rest.Interface, namespace, resource, name string, after int64, follow bool, params ...string) (io.ReadCloser, error) {
+	request := client.Get().
+		Namespace(namespace).Resource(resource).Name(name).SubResource("log").
+		Param("after", strconv.FormatInt(after, 10)).
+		SetHeader("Accept", "application/x-ndjson")
+	for i := 0; i+1 < len(params); i += 2 {
+		request = request.Param(params[i], params[i+1])
 	}
-}
-
-// connect reads one connection to its end. terminal: the turn is over.
-func (r *reader) connect(ctx context.Context, yield func(tightbeamv1.TurnEvent, error) bool) (terminal bool, err error) {
-	// turns/log and not turns/stream: kube-apiserver knows log as a request
-	// that takes long, and does not cut it after a minute.
-	body, err := r.client.Get().
-		Namespace(r.namespace).Resource("turns").Name(r.turn).SubResource("log").
-		Param("follow", "true").
-		Param("after", strconv.FormatInt(r.after, 10)).
-		SetHeader("Accept", "application/x-ndjson").
-		MaxRetries(0). // ours is the patience
-		Stream(ctx)
-	if err != nil {
-		return false, err
+	if follow {
+		request = request.Param("follow", "true").MaxRetries(0) // ours is the patience
 	}
-	defer body.Close()
-
-	lines := newLineReader(body)
-	for {
-		line, err := lines.next()
-		if err != nil {
-			return false, err
-		}
-		var event tightbeamv1.TurnEvent
-		if err := json.Unmarshal(line, &event); err != nil {
-			return false, &malformedError{line: line, err: err}
-		}
-		if event.Number <= r.after {
-			continue // a server may send again what was read; it is no news
-		}
-		r.after = event.Number
-		if !yield(event, nil) {
-			return false, errStopped
-		}
-		if event.Type.Terminal() {
-			return true, nil
-		}
-	}
-}
-
-// malformedError is a whole line that is no event: nothing that a new
-// connection would mend.
-type malformedError struct {
-	line []byte
-	err  error
-}
-
-func (e *malformedError) Error() string {
-	const show = 80
-	line := e.line
-	if len(line) > show {
-		line = line[:show]
-	}
-	return fmt.Sprintf("the server sent what is no event: %v: %q", e.err, line)
-}
-
-func (e *malformedError) Unwrap() error { return e.err }
-
-// final reports whether trying again cannot help.
-func final(err error) bool {
-	var malformed *malformedError
-	if errors.As(err, &malformed) || errors.Is(err, errLineTooLong) {
-		return true
-	}
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return false // the connection, or its end
-	}
-	code := int(status.Status().Code)
-	return code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout ||
-		code == http.StatusNotImplemented
-}
-
-// wait is the time before the next connection: what the server asks for, else
-// twice as long each time, and a part of it at random, so that the readers of
-// a restarted server do not come back as one.
-func wait(attempt int, err error) time.Duration {
-	delay := lastWait
-	if attempt < 10 {
-		delay = min(lastWait, firstWait<<attempt)
-	}
-	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
-		delay = max(delay, time.Duration(seconds)*time.Second)
-	}
-	return delay/2 + rand.N(delay/2+1)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-var errLineTooLong = fmt.Errorf("the server sent an event of more than %d bytes", maxLine)
-
-// lineReader cuts a stream into lines. A line ends with a newline: what comes
-// after the last one was cut off and is nothing.
-type lineReader struct {
-	r    *bufio.Reader
-	line []byte
-}
-
-func newLineReader(r io.Reader) *lineReader { return &lineReader{r: bufio.NewReader(r)} }
-
-// next gives the next line that is not empty, valid until the call after.
-// Empty lines keep quiet connections alive.
-func (l *lineReader) next() ([]byte, error) {
-	l.line = l.line[:0]
-	for {
-		part, err := l.r.ReadSlice('\n')
-		l.line = append(l.line, part...)
-		switch {
-		case len(l.line) > maxLine:
-			return nil, errLineTooLong
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case err != nil:
-			return nil, err
-		}
-		if line := bytes.TrimSpace(l.line); len(line) > 0 {
-			return line, nil
-		}
-		l.line = l.line[:0]
-	}
+	return request.Stream(ctx)
 }

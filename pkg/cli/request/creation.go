@@ -1,7 +1,7 @@
 // Copyright 2026 The Safebeam Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package cli
+package request
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ import (
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned/scheme"
 )
 
-// creation is how a command creates and what it prints, as kubectl create
+// Creation is how a command creates and what it prints, as kubectl create
 // does.
-type creation struct {
+type Creation struct {
 	print        *genericclioptions.PrintFlags
 	dryRun       string
 	fieldManager string
@@ -29,8 +29,9 @@ const (
 	dryRunServer = "server"
 )
 
-func addCreation(command *cobra.Command) *creation {
-	c := &creation{print: genericclioptions.NewPrintFlags("created").WithTypeSetter(scheme.Scheme)}
+// AddCreation adds the flags of kubectl create to a command.
+func AddCreation(command *cobra.Command) *Creation {
+	c := &Creation{print: genericclioptions.NewPrintFlags("created").WithTypeSetter(scheme.Scheme)}
 	c.print.AddFlags(command)
 	command.Flags().StringVar(&c.dryRun, "dry-run", dryRunNone,
 		`Must be "none", "server", or "client". If client, only print the object that would be sent. If server, have the server check it without storing it.`)
@@ -39,8 +40,8 @@ func addCreation(command *cobra.Command) *creation {
 	return c
 }
 
-// validate refuses what could not be printed before anything is created.
-func (c *creation) validate() error {
+// Validate refuses what could not be printed before anything is created.
+func (c *Creation) Validate() error {
 	template := "%s"
 	switch c.dryRun {
 	case dryRunNone:
@@ -58,7 +59,8 @@ func (c *creation) validate() error {
 	return err
 }
 
-func (c *creation) options() metav1.CreateOptions {
+// Options of the request that creates.
+func (c *Creation) Options() metav1.CreateOptions {
 	options := metav1.CreateOptions{FieldManager: c.fieldManager, FieldValidation: metav1.FieldValidationStrict}
 	if c.dryRun == dryRunServer {
 		options.DryRun = []string{metav1.DryRunAll}
@@ -66,8 +68,8 @@ func (c *creation) options() metav1.CreateOptions {
 	return options
 }
 
-// show prints the object that was, or would be, created.
-func (c *creation) show(obj runtime.Object, streams genericiooptions.IOStreams) error {
+// Show prints the object that was, or would be, created.
+func (c *Creation) Show(obj runtime.Object, streams genericiooptions.IOStreams) error {
 	printer, err := c.print.ToPrinter()
 	if err != nil {
 		return err
@@ -75,7 +77,19 @@ func (c *creation) show(obj runtime.Object, streams genericiooptions.IOStreams) 
 	return printer.PrintObj(obj, streams.Out)
 }
 
-// chosen reports whether the user asked for a form of output.
-func (c *creation) chosen() bool {
+// Chosen reports whether the user asked for a form of output.
+func (c *Creation) Chosen() bool {
 	return c.print.OutputFormat != nil && *c.print.OutputFormat != ""
 }
+
+// ClientOnly: nothing is sent.
+func (c *Creation) ClientOnly() bool { return c.dryRun == dryRunClient }
+
+// Dry: nothing is stored.
+func (c *Creation) Dry() bool { return c.dryRun != dryRunNone }
+
+// Done sets the word that is printed behind the name, "created" at first.
+func (c *Creation) Done(word string) { c.print.NamePrintFlags.Operation = word }
+
+// Word is what is printed behind the name.
+func (c *Creation) Word() string { return c.print.NamePrintFlags.Operation }
