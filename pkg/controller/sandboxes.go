@@ -9,11 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/controller/runtimeenvironment"
 	"safebeam.dev/safebeam/pkg/controller/sandbox"
 	"safebeam.dev/safebeam/pkg/controller/ttl"
+	"safebeam.dev/safebeam/pkg/controller/warmpool"
 	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/launcher"
 )
@@ -22,6 +24,8 @@ import (
 type SandboxOptions struct {
 	// Launcher makes the pods. Nil: this process runs no sandboxes.
 	Launcher launcher.SandboxLauncher
+	// Recorder tells as events what happens to warm pools. Nil: nobody does.
+	Recorder record.EventRecorder
 	// LostReason and LostMessage are said of pods that the launcher does not
 	// know any more.
 	LostReason, LostMessage string
@@ -72,9 +76,19 @@ func (c *Controllers) addSandboxes(o Options) error {
 	if err != nil {
 		return fmt.Errorf("controller ttl-executions: %w", err)
 	}
+	pools := informers.NewWarmPoolInformer(o.Client, metav1.NamespaceAll, 0, cache.Indexers{})
+	warmPods := informers.NewWarmPodInformer(o.Client, metav1.NamespaceAll, 0, cache.Indexers{})
+	profiles := informers.NewSandboxProfileInformer(o.Client, metav1.NamespaceAll, 0, cache.Indexers{})
+	warm, err := warmpool.New(warmpool.Options{
+		Client: o.Client, Pools: pools, Pods: warmPods, Sandboxes: sandboxes, Environments: environments, Profiles: profiles,
+		Launcher: o.Sandboxes.Launcher, Bindings: warmpool.NewBindings(o.Client), Recorder: o.Sandboxes.Recorder, Clock: o.Clock,
+	})
+	if err != nil {
+		return fmt.Errorf("controller warmpool: %w", err)
+	}
 	c.launchers = append(c.launchers, o.Sandboxes.Launcher)
-	c.informers = append(c.informers, sandboxes, environments, executions)
-	c.loops = append(c.loops, loop, runtimes, ttlSandboxes, ttlExecutions)
+	c.informers = append(c.informers, sandboxes, environments, executions, pools, warmPods, profiles)
+	c.loops = append(c.loops, loop, runtimes, warm, ttlSandboxes, ttlExecutions)
 	return nil
 }
 
