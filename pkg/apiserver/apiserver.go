@@ -173,6 +173,10 @@ func (c CompletedConfig) New() (*Server, error) {
 	}
 	s.Add(Component{Name: "bindings", Recover: s.Storages.Sandboxes.Bindings.Recover})
 	s.Add(Component{Name: "sandboxes", Recover: s.Storages.Sandboxes.Live.Recover, Run: s.Storages.Sandboxes.Live.Run})
+	s.Add(Component{Name: "executions", Recover: s.Storages.Sandboxes.Runner.Recover, Run: s.Storages.Sandboxes.Runner.Run})
+	if err := s.Storages.Sandboxes.warm.add(s, s.Storages.Sandboxes, server.LoopbackClientConfig); err != nil {
+		return nil, err
+	}
 	s.Add(Component{Name: "turns", Recover: broker.Recover, Run: broker.Run})
 	s.Add(Component{Name: "loops", Run: watcher.loops.Run, Client: true})
 	if err := server.AddReadyzChecks(healthz.NamedCheck("turns", func(*http.Request) error { return broker.Ready() })); err != nil {

@@ -8,11 +8,13 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/utils/clock"
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
+	"safebeam.dev/safebeam/pkg/gateway/executions"
 	"safebeam.dev/safebeam/pkg/gateway/live"
 	"safebeam.dev/safebeam/pkg/registry/generic"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/execution"
@@ -45,7 +47,10 @@ type SandboxStorages struct {
 	Bindings *bindings.Store
 	// Live has the sandboxes that are connected.
 	Live *live.Live
+	// Runner runs executions.
+	Runner *executions.Runner
 
+	warm              *warm
 	environmentStatus *generic.StatusREST
 	poolStatus        *generic.StatusREST
 	warmPodStatus     *generic.StatusREST
@@ -71,14 +76,27 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 		return nil, err
 	}
 	s.Live = live.New(live.Options{Bindings: s.Bindings})
+	s.warm = newWarm(s)
 	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
-		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.Live.Wrap,
+		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.wrap,
 		Acquirer: s.Live, Streams: streams,
 	}, store); err != nil {
 		return nil, err
 	}
-	s.Executions, err = execution.NewStorages(execution.Config{Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox}, store)
+	s.Runner = executions.New(executions.Options{
+		Live: s.Live, Journal: store.Journal(), Language: languageOf(s.RuntimeEnvironments), MaxObjectBytes: store.MaxObjectBytes(),
+	})
+	s.Executions, err = execution.NewStorages(execution.Config{
+		Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox, WrapStorage: s.Runner.Wrap,
+		Events: s.Runner, Canceller: runner{s.Runner}, Streams: streams,
+	}, store)
 	return s, err
+}
+
+// wrap puts the claim of warm pods around the storage of sandboxes, and within
+// it what sees every write: a sandbox that is bound is known when it is stored.
+func (s *SandboxStorages) wrap(inner apistorage.Interface, prefix string) apistorage.Interface {
+	return s.warm.claimer.Wrap(s.Live.Wrap(inner, prefix), prefix)
 }
 
 func openBindings(store *storage.Factory) (*bindings.Store, error) {
@@ -107,6 +125,8 @@ func (s *SandboxStorages) apiGroup() genericapiserver.APIGroupInfo {
 		"sandboxes/" + sandboxpod.Subresource: sandboxpod.NewSandboxREST(s.Sandboxes.Sandbox, s.Bindings),
 		"executions":                          s.Executions.Execution,
 		"executions/status":                   s.Executions.Status,
+		"executions/log":                      s.Executions.Log,
+		"executions/cancel":                   s.Executions.Cancel,
 		"warmpools":                           s.WarmPools,
 		"warmpools/status":                    s.poolStatus,
 		"warmpods":                            s.WarmPods,

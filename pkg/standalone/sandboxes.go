@@ -43,11 +43,6 @@ func (o *Options) addSandboxes(ctx context.Context, opened *options.Opened, serv
 		Authenticator: tokens, Observer: storages.Live,
 	})
 	storages.Live.Serve(gateway)
-	server.Add(apiserver.Component{Name: "sandbox gateway", Run: func(ctx context.Context) error {
-		<-ctx.Done()
-		gateway.Close()
-		return nil
-	}})
 	machine := localsandbox.Runtimes(ctx, "/")
 	return controller.SandboxOptions{
 		Launcher:    o.sandboxLauncher(ctx, opened, gateway, tokens),

@@ -37,8 +37,7 @@ func (o *Options) addSandboxes(ctx context.Context, opened *options.Opened, serv
 		return fmt.Errorf("--sandbox-gateway-address: %w", err)
 	}
 	server.Add(apiserver.Component{Name: "sandbox gateway", Run: func(ctx context.Context) error {
-		err := gateway.Serve(ctx, listener)
-		gateway.Close()
+		err := gateway.Serve(ctx, listener) // Live closes the connections
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -91,6 +91,10 @@ func (l *Live) Misbehaved(podUID types.UID, reason error) {
 	}
 }
 
+// Connection is the sandbox of a pod, connected or not; nil before there is a
+// gateway. It is for warm pods: who has a sandbox acquires it.
+func (l *Live) Connection(podUID types.UID) *sandboxes.Sandbox { return l.connection(podUID) }
+
 // connection is the sandbox as it is called, connected or not.
 func (l *Live) connection(podUID types.UID) *sandboxes.Sandbox {
 	l.mu.Lock()

@@ -170,7 +170,7 @@ func (l *Live) Recover(ctx context.Context) error {
 }
 
 // Run has timers fire until ctx ends, and returns when everything that was begun
-// has returned.
+// has returned and the connections are closed: whoever uses them ends before.
 func (l *Live) Run(ctx context.Context) error {
 	ticker := l.Clock.NewTicker(activityInterval)
 	defer ticker.Stop()
@@ -184,6 +184,12 @@ func (l *Live) Run(ctx context.Context) error {
 			l.mu.Unlock()
 			l.cancel()
 			l.tasks.Wait()
+			l.mu.Lock()
+			connections := l.connections
+			l.mu.Unlock()
+			if connections != nil {
+				connections.Close()
+			}
 			return nil
 		}
 	}
@@ -244,6 +250,9 @@ func (l *Live) observe(object *v1.Sandbox, made bool) {
 		s.expiry, s.away, s.activity.timer = nil, nil, nil
 		forget, s.pod = s.pod, ""
 	} else if object.Status.Phase == v1.SandboxRunning {
+		if made {
+			l.claimed(s)
+		}
 		l.arm(s)
 	}
 	connections := l.connections
@@ -252,6 +261,20 @@ func (l *Live) observe(object *v1.Sandbox, made bool) {
 		connections.Forget(forget)
 	}
 	l.notify(object.UID)
+}
+
+// claimed takes in a sandbox that was Running from the first: its pod was there
+// before it. The caller holds mu.
+func (l *Live) claimed(s *tracked) {
+	binding, ok := l.Bindings.ByOwner(s.object.UID)
+	if !ok || l.connections == nil {
+		return
+	}
+	s.pod, s.connected = binding.PodUID, l.connections.Sandbox(binding.PodUID).Connected()
+	s.activity.last = l.Clock.Now()
+	if !s.connected {
+		l.watchAway(s, l.DisconnectGrace) // it went in this very moment
+	}
 }
 
 // forget is told that an object is gone.

@@ -17,6 +17,7 @@ import (
 	"safebeam.dev/safebeam/apis/llmsafespace/printing"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/stream"
 )
 
 // Config is what the storage needs of its server.
@@ -27,6 +28,9 @@ type Config struct {
 	// WrapStorage puts something around the storage of executions, which are
 	// kept below prefix; it lies below the dry-run layer. May be nil.
 	WrapStorage func(inner storage.Interface, prefix string) storage.Interface
+	Events      Events
+	Canceller   Canceller
+	Streams     *stream.Server
 }
 
 // REST serves executions.
@@ -42,6 +46,8 @@ var (
 type Storages struct {
 	Execution *REST
 	Status    *generic.StatusREST
+	Log       *LogREST
+	Cancel    *CancelREST
 }
 
 // NewStorages returns the storages of executions.
@@ -68,9 +74,12 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
 		return nil, err
 	}
+	executions := &REST{store}
 	return &Storages{
-		Execution: &REST{store},
+		Execution: executions,
 		Status:    generic.NewStatusREST(store, statusStrategy{strategy}),
+		Log:       NewLogREST(executions, config.Events, config.Streams),
+		Cancel:    NewCancelREST(executions, config.Canceller),
 	}, nil
 }
 

@@ -4,17 +4,15 @@
 package turn
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/registry/generic"
 )
 
 // Canceller ends turns.
@@ -62,7 +60,7 @@ func (r *CancelREST) Connect(ctx context.Context, name string, _ runtime.Object,
 	}
 	turn := obj.(*v1.Turn)
 	return http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		if err := refuseBody(request); err != nil {
+		if err := generic.RefuseBody(request, "cancel takes no body: the turn is named by the path"); err != nil {
 			responder.Error(err)
 			return
 		}
@@ -76,19 +74,4 @@ func (r *CancelREST) Connect(ctx context.Context, name string, _ runtime.Object,
 		}
 		responder.Object(http.StatusOK, turn)
 	}), nil
-}
-
-// refuseBody refuses what would be ignored. An empty object is nothing: some
-// clients cannot send less.
-func refuseBody(request *http.Request) error {
-	const enough = 16
-	body, err := io.ReadAll(io.LimitReader(request.Body, enough))
-	if err != nil {
-		return apierrors.NewBadRequest("reading the body: " + err.Error())
-	}
-	switch string(bytes.TrimSpace(body)) {
-	case "", "{}", "null":
-		return nil
-	}
-	return apierrors.NewBadRequest("cancel takes no body: the turn is named by the path")
 }

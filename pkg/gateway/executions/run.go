@@ -1,0 +1,311 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package executions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
+)
+
+const (
+	defaultTimeout = 30
+	// patience is how long beyond its timeout, or its cancellation, a process is
+	// waited for: sandboxd gives it two seconds between SIGTERM and SIGKILL.
+	patience = 12 * time.Second
+	// busyWait is how soon a sandbox with too many calls is tried again.
+	busyWait = 50 * time.Millisecond
+	// processPrefix begins the ids of the processes of executions.
+	processPrefix = "execution-"
+)
+
+func (e *execution) processID() string { return processPrefix + string(e.uid) }
+
+// start makes a Queued execution Running, and runs it.
+func (e *execution) start() {
+	r := e.runner
+	e.op.Lock()
+	if e.isOver() {
+		e.op.Unlock()
+		return // its finish left the queue
+	}
+	err := r.insist(r.ctx, "starting execution "+e.String(), func(ctx context.Context) error {
+		object, err := r.store.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
+			status.Phase = v1.ExecutionRunning
+		})
+		if err == nil {
+			e.set(object)
+		}
+		return err
+	})
+	e.op.Unlock()
+	if err != nil {
+		if pointless(err) {
+			e.vanished(true)
+		}
+		return
+	}
+	e.run(false)
+}
+
+func (e *execution) set(object *v1.Execution) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.object = object
+}
+
+// run runs an execution that is durably Running, or attaches to its process, and
+// sees it to its end.
+func (e *execution) run(attach bool) {
+	r := e.runner
+	object := e.current()
+	began := attach
+	o, err := e.process(object, attach, &began)
+	if err == nil {
+		return // committed
+	}
+	if r.ctx.Err() != nil {
+		return // the next process attaches to it
+	}
+	if cause := context.Cause(e.ctx); cause != nil {
+		err = cause
+	}
+	if errors.Is(err, sandboxes.ErrGone) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		// The sandbox is over, and its status says why.
+		if sandbox := r.Live.Get(object.Status.SandboxUID); over(sandbox) {
+			o = ptr.To(sandboxOver(sandbox))
+		}
+	}
+	if o == nil {
+		o = ptr.To(broken(err, began))
+	}
+	e.finish(r.ctx, *o, true)
+}
+
+// process runs the process, or attaches to it. Without an error its end has been
+// committed.
+func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*outcome, error) {
+	r := e.runner
+	sandbox := r.Live.Get(object.Status.SandboxUID)
+	if sandbox == nil {
+		return ptr.To(sandboxOver(nil)), errSandboxGone
+	}
+	connection, done, err := e.hold(sandbox, attach)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	streams := sandboxes.Streams{
+		Output: e.take, Kept: e.kept, Commit: e.commit,
+		Started: func(time.Time) {
+			e.mu.Lock()
+			if e.started.IsZero() {
+				e.started = e.now() // sandboxd's clock is the guest's
+			}
+			e.mu.Unlock()
+		},
+	}
+	timeout := time.Duration(ptr.Deref(object.Spec.TimeoutSeconds, defaultTimeout)) * time.Second
+	output := sandboxes.OutputPolicy{Capped: true, Head: logHead, Tail: logTail}
+
+	if attach {
+		if stdin := object.Spec.Stdin; stdin != "" {
+			streams.StdinFrom = func(offset uint64) io.Reader {
+				return strings.NewReader(stdin[min(offset, uint64(len(stdin))):])
+			}
+		}
+		defer e.watch(timeout + r.RecoverWait)()
+		_, err = connection.Attach(e.ctx, e.processID(), e.chunks, output, streams)
+		return nil, err
+	}
+
+	command, clean, err := e.command(connection, sandbox, object)
+	if err != nil {
+		return nil, err
+	}
+	defer clean()
+	command.Timeout, command.Output = timeout, output
+	command.Survive, command.EndLeftover = true, true
+	if object.Spec.Stdin != "" {
+		streams.Stdin = strings.NewReader(object.Spec.Stdin)
+	}
+	defer e.watch(timeout)()
+	for {
+		_, err = connection.Run(e.ctx, command, streams)
+		if !errors.Is(err, sandboxes.ErrBusy) {
+			break
+		}
+		select {
+		case <-time.After(busyWait):
+		case <-e.ctx.Done():
+			return nil, err
+		}
+	}
+	var refused *sandboxes.StartError
+	if errors.As(err, &refused) {
+		return ptr.To(notStarted(refused, object.Spec.Code != "")), err
+	}
+	// Not to have reached it at all is the one failure that says that nothing began.
+	*began = !errors.Is(err, sandboxes.ErrNotConnected) || errors.Is(err, sandboxes.ErrLost)
+	return nil, err
+}
+
+// hold returns the execution's sandbox. After a restart it is waited for.
+func (e *execution) hold(sandbox *v1.Sandbox, attach bool) (*sandboxes.Sandbox, func(), error) {
+	r := e.runner
+	if !attach {
+		return r.Live.Hold(sandbox)
+	}
+	waiting, cancel := context.WithTimeout(e.ctx, r.RecoverWait)
+	defer cancel()
+	for {
+		connection, done, err := r.Live.Hold(sandbox)
+		if err == nil {
+			if err = connection.Wait(waiting); err == nil {
+				return connection, done, nil
+			}
+			done()
+		}
+		if !apierrors.IsServiceUnavailable(err) && waiting.Err() == nil {
+			return nil, nil, err
+		}
+		select {
+		case <-r.Clock.After(busyWait):
+		case <-waiting.Done():
+			return nil, nil, &endError{outcome{
+				phase: v1.ExecutionLost, reason: reasonUnreachable,
+				message: fmt.Sprintf("the sandbox did not come back within %s of a restart of the server", r.RecoverWait),
+			}}
+		}
+	}
+}
+
+var errSandboxGone = errors.New("the sandbox is gone")
+
+// watch ends the run of a process that sandboxd should have ended long ago.
+func (e *execution) watch(timeout time.Duration) (stop func()) {
+	timer := e.runner.after(timeout+patience, func(context.Context) {
+		e.interrupt(&endError{outcome{
+			phase: v1.ExecutionTimedOut, reason: reasonNoAnswer, exitCode: ptr.To(int32(v1.ExitCodeTimedOut)),
+			message: fmt.Sprintf("the process was to be ended after %s, and the sandbox has not said that it was", timeout),
+		}})
+	})
+	return func() { timer.Stop() }
+}
+
+// command is what is run. clean removes what it needed.
+func (e *execution) command(connection *sandboxes.Sandbox, sandbox *v1.Sandbox, object *v1.Execution) (command sandboxes.Command, clean func(), err error) {
+	spec := &object.Spec
+	command = sandboxes.Command{ID: e.processID(), Argv: spec.Command, Dir: spec.WorkingDir}
+	for _, v := range spec.Env {
+		command.Env = append(command.Env, sandboxes.EnvVar{Name: v.Name, Value: v.Value})
+	}
+	if spec.Code == "" {
+		return command, func() {}, nil
+	}
+	language, err := e.runner.language(e.ctx, sandbox, spec)
+	if err != nil {
+		return command, nil, err
+	}
+	by, ok := interpreterOf(language)
+	if !ok {
+		return command, nil, &endError{outcome{phase: v1.ExecutionFailed, reason: reasonNoInterpreter, message: unknownLanguage(language)}}
+	}
+	dir := path.Join(scratch(sandbox), "."+e.processID())
+	file := path.Join(dir, by.file)
+	if _, err := connection.MakeDir(e.ctx, dir, 0o700, true); err != nil {
+		return command, nil, notWritten(err)
+	}
+	clean = func() {
+		e.runner.task(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			_ = connection.Delete(ctx, dir, true) // it goes with the sandbox at last
+		})
+	}
+	part := sandboxes.Part{Path: file, Upload: e.processID(), Mode: fs.FileMode(0o600), Commit: true, Total: uint64(len(spec.Code))}
+	if _, _, err := connection.WritePart(e.ctx, part, bytes.NewReader([]byte(spec.Code))); err != nil {
+		clean()
+		return command, nil, notWritten(err)
+	}
+	command.Argv = append(slices.Clone(by.argv), file)
+	command.Env = append(interpreterEnv(by, sandbox, spec), command.Env...)
+	return command, clean, nil
+}
+
+// notWritten is the end of an execution whose code could not be put into the
+// sandbox, unless that cannot be reached.
+func notWritten(err error) error {
+	if errors.Is(err, sandboxes.ErrNotConnected) || errors.Is(err, sandboxes.ErrGone) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &endError{outcome{phase: v1.ExecutionFailed, reason: reasonNotWritten, message: fmt.Sprintf("the code could not be written into the sandbox: %v", err)}}
+}
+
+// scratch is where code is put.
+func scratch(sandbox *v1.Sandbox) string {
+	if f := sandbox.Spec.Filesystem; f != nil && len(f.WritablePaths) > 0 && !slices.Contains(f.WritablePaths, "/tmp") {
+		return f.WritablePaths[0]
+	}
+	return "/tmp"
+}
+
+// interpreterEnv is what an interpreter is given unless somebody says otherwise.
+func interpreterEnv(by interpreter, sandbox *v1.Sandbox, spec *v1.ExecutionSpec) []sandboxes.EnvVar {
+	value := func(name string) (string, bool) {
+		for _, list := range [][]v1.EnvVar{spec.Env, sandbox.Spec.Env} {
+			for _, v := range list {
+				if v.Name == name {
+					return v.Value, true
+				}
+			}
+		}
+		return "", false
+	}
+	var env []sandboxes.EnvVar
+	for _, v := range by.env {
+		if _, set := value(v.Name); !set {
+			env = append(env, v)
+		}
+	}
+	if by.path != "" {
+		if _, set := value(by.path); !set {
+			dir := spec.WorkingDir
+			if dir == "" {
+				dir = "/workspace"
+			}
+			env = append(env, sandboxes.EnvVar{Name: by.path, Value: dir})
+		}
+	}
+	return env
+}
+
+// language is that of an execution's code.
+func (r *Runner) language(ctx context.Context, sandbox *v1.Sandbox, spec *v1.ExecutionSpec) (string, error) {
+	if spec.Language != "" {
+		return spec.Language, nil
+	}
+	if r.Language == nil {
+		language, _, _ := strings.Cut(sandbox.Spec.Runtime, ":")
+		return language, nil
+	}
+	return r.Language(ctx, sandbox)
+}
+
+func unknownLanguage(language string) string {
+	return fmt.Sprintf("there is no interpreter for %q, there is %s; anything else can be run as a command", language, strings.Join(languageNames(), ", "))
+}
