@@ -12,75 +12,126 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/client"
+	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
+	"safebeam.dev/safebeam/test/harness"
 )
 
-// TestTimeToFirstToken measures, through the kube-apiserver, the time from the
-// create request to the first delta that its reader holds. It is a measurement
-// and asserts nothing but that it worked: make bench-cluster prints it.
-func TestTimeToFirstToken(t *testing.T) {
+// The benchmarks are measurements: they assert nothing but that what they
+// measure worked. make bench-cluster runs them and shows their figures.
+func needBench(t *testing.T) {
+	t.Helper()
 	needCluster(t)
 	if os.Getenv("E2E_BENCH") == "" {
 		t.Skip("a measurement: set E2E_BENCH=1")
 	}
+}
+
+// rounds is n, or fewer with -short.
+func rounds(n, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return n
+}
+
+// figure prints a line for programs.
+func figure(name string, value float64, unit string) {
+	fmt.Printf("figure %s %.4g %s\n", name, value, unit)
+}
+
+type samples []time.Duration
+
+// at returns a quantile.
+func (s samples) at(quantile float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(s))
+	return sorted[min(int(quantile*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (s samples) String() string {
+	return fmt.Sprintf("n=%d p50=%v p90=%v p99=%v", len(s), s.at(.5).Round(10*time.Microsecond), s.at(.9).Round(10*time.Microsecond), s.at(.99).Round(10*time.Microsecond))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// speaker asks turns of a server, on a conversation "c".
+type speaker struct {
+	config    *rest.Config
+	own       versioned.Interface
+	namespace string
+}
+
+// ask returns when the turn was created, when its reader held the first delta,
+// counted from the create request, and the name of the turn.
+func (s speaker) ask(ctx context.Context) (created, first time.Duration, name string, err error) {
+	begin := time.Now()
+	turn, err := s.own.TightbeamV1().Turns(s.namespace).Create(ctx, newTurn("c", "x"), metav1.CreateOptions{})
+	if err != nil {
+		return 0, 0, "", err
+	}
+	created = time.Since(begin)
+	for event, err := range client.Stream(ctx, s.config, s.namespace, turn.Name, 0) {
+		if err != nil {
+			return 0, 0, "", err
+		}
+		if event.Type == tightbeamv1.TurnEventBlockDelta && first == 0 {
+			first = time.Since(begin)
+		}
+	}
+	return created, first, turn.Name, nil
+}
+
+// TestBenchFirstTokenWarm is the time to the first token through the
+// kube-apiserver, beside a standalone server's on the same machine: both with
+// a job that waits and answers by itself, in turns.
+func TestBenchFirstTokenWarm(t *testing.T) {
+	needBench(t)
 	ns := namespace(t)
 	echo(t, ns, `{}`)
-	firstToken := func() time.Duration {
-		t.Helper()
-		begin := time.Now()
-		turn := say(t, ns, "x")
-		first := time.Duration(0)
-		for event, err := range client.Stream(t.Context(), config, ns, turn.Name, 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if event.Type == tightbeamv1.TurnEventBlockDelta && first == 0 {
-				first = time.Since(begin)
-			}
+	onCluster := speaker{config, own, ns}
+
+	alone := harness.Start(t)
+	alone.Config.QPS = -1
+	standalone := speaker{alone.Config, alone.Client, harness.Namespace}
+	ctx := t.Context()
+	for _, object := range []*tightbeamv1.TightbeamModel{{
+		ObjectMeta: metav1.ObjectMeta{Name: "echo"}, Spec: tightbeamv1.TightbeamModelSpec{Provider: tightbeamv1.ProviderEcho, Model: "echo"},
+	}} {
+		if _, err := alone.Client.TightbeamV1().TightbeamModels(harness.Namespace).Create(ctx, object, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
 		}
-		return first
+	}
+	if _, err := alone.Client.TightbeamV1().Conversations(harness.Namespace).Create(ctx, &tightbeamv1.Conversation{
+		ObjectMeta: metav1.ObjectMeta{Name: "c"}, Spec: tightbeamv1.ConversationSpec{Model: "echo"},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
 	}
 
-	var cold, scheduled, started []time.Duration
-	for range 10 {
-		begin := time.Now()
-		cold = append(cold, firstToken())
-		pods, err := kube.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "tightbeam.dev/type=llm"})
-		if err != nil || len(pods.Items) != 1 {
-			t.Fatalf("%d pods, %v", len(pods.Items), err)
+	const warmUp = 20
+	var created, first, createdAlone, firstAlone samples
+	for i := range warmUp + rounds(500, 100) {
+		c, f, _, err := onCluster.ask(ctx)
+		if err != nil {
+			t.Fatal(err)
 		}
-		// The pod's own times are whole seconds: the container's start is told
-		// by its position in time alone.
-		for _, c := range pods.Items[0].Status.Conditions {
-			if c.Type == "PodScheduled" {
-				scheduled = append(scheduled, c.LastTransitionTime.Sub(begin))
-			}
+		ca, fa, _, err := standalone.ask(ctx)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if state := pods.Items[0].Status.ContainerStatuses; len(state) == 1 && state[0].State.Running != nil {
-			started = append(started, state[0].State.Running.StartedAt.Sub(begin))
+		if i >= warmUp {
+			created, first = append(created, c), append(first, f)
+			createdAlone, firstAlone = append(createdAlone, ca), append(firstAlone, fa)
 		}
-		kubectl(t, "", "-n", ns, "delete", "jobs", "--all", "--cascade=foreground", "--timeout=60s")
-		eventually(t, 30*time.Second, func(ctx context.Context) error {
-			pods, err := kube.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
-			if err == nil && len(pods.Items) > 0 {
-				err = fmt.Errorf("%d pods left", len(pods.Items))
-			}
-			return err
-		})
 	}
-	firstToken()
-	var warm []time.Duration
-	for range 200 {
-		warm = append(warm, firstToken())
-	}
-	report := func(name string, times []time.Duration) {
-		slices.Sort(times)
-		fmt.Printf("%-28s n=%-4d p50=%-12v p90=%-12v max=%v\n", name, len(times), times[len(times)/2], times[len(times)*9/10], times[len(times)-1])
-	}
-	report("first token, warm", warm)
-	report("first token, no job", cold)
-	report("  pod scheduled (1 s steps)", scheduled)
-	report("  container runs (1 s steps)", started)
+	fmt.Println("first token, on the cluster:", first)
+	fmt.Println("  of it the create:         ", created)
+	fmt.Println("first token, standalone:    ", firstAlone)
+	fmt.Println("  of it the create:         ", createdAlone)
+	figure("cluster_ttft_warm_p50_ms", milliseconds(first.at(.5)), "ms")
+	figure("cluster_ttft_warm_p99_ms", milliseconds(first.at(.99)), "ms")
+	figure("standalone_ttft_warm_p50_ms", milliseconds(firstAlone.at(.5)), "ms")
+	figure("cluster_ttft_above_standalone_p50_ms", milliseconds(first.at(.5)-firstAlone.at(.5)), "ms")
 }

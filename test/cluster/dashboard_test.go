@@ -63,10 +63,10 @@ func queries(t *testing.T) map[string]string {
 	return found
 }
 
-// metricName finds what may be a metric: words with an underscore that are no
-// function, no label and no variable.
+// metricName finds what may be a metric: words with an underscore, and up, that
+// are no function, no label and no variable.
 var (
-	metricName = regexp.MustCompile(`\b[a-z]+(_[a-z0-9]+)+\b`)
+	metricName = regexp.MustCompile(`\b(up|[a-z]+(_[a-z0-9]+)+)\b`)
 	noMetric   = map[string]bool{"histogram_quantile": true, "request_kind": true}
 	variable   = regexp.MustCompile(`\$(__)?[a-z_]+`)
 )
