@@ -104,7 +104,7 @@ func NewGenericConfig() *genericapiserver.RecommendedConfig {
 
 var longRunningResource = genericfilters.BasicLongRunningRequestCheck(
 	sets.NewString("watch", "proxy"),
-	sets.NewString("log", "stream", "exec", "attach", "proxy", "portforward"),
+	sets.NewString("log", "stream", "exec", "files", "attach", "proxy", "portforward"),
 )
 
 // isLongRunning tells the requests that take as long as they take, and are not

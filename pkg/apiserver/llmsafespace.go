@@ -122,6 +122,7 @@ func (s *SandboxStorages) apiGroup() genericapiserver.APIGroupInfo {
 		"sandboxes":                           s.Sandboxes.Sandbox,
 		"sandboxes/status":                    s.Sandboxes.Status,
 		"sandboxes/exec":                      s.Sandboxes.Exec,
+		"sandboxes/files":                     s.Sandboxes.Files,
 		"sandboxes/" + sandboxpod.Subresource: sandboxpod.NewSandboxREST(s.Sandboxes.Sandbox, s.Bindings),
 		"executions":                          s.Executions.Execution,
 		"executions/status":                   s.Executions.Status,

@@ -50,6 +50,7 @@ type Storages struct {
 	Sandbox *REST
 	Status  *generic.StatusREST
 	Exec    *ExecREST
+	Files   *FilesREST
 }
 
 // NewStorages returns the storages of sandboxes.
@@ -82,6 +83,7 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		Sandbox: sandboxes,
 		Status:  generic.NewStatusREST(store, statusStrategy{strategy}),
 		Exec:    &ExecREST{connected, config.Authorizer, config.Streams},
+		Files:   &FilesREST{connected, config.Streams},
 	}, nil
 }
 
