@@ -15,6 +15,7 @@ import (
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/controller/warmpod"
+	"safebeam.dev/safebeam/pkg/gateway/executions"
 	"safebeam.dev/safebeam/pkg/gateway/warmpods"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/llmsafespace/v1"
@@ -59,7 +60,7 @@ func (w *warm) add(server *Server, s *SandboxStorages, config *rest.Config) erro
 	readiness, err := warmpod.New(warmpod.Options{
 		Client: client, Pools: pools, Pods: pods, Environments: environments, Profiles: profiles,
 		Shelf: w.shelf, Objects: w.objects, Metrics: w.metrics, Binding: s.Bindings.ByOwner, Connection: s.Live.Connection,
-		Interpreter: warmpod.ByStdin, Clock: clock.RealClock{},
+		Interpreter: executions.FromStdin, Clock: clock.RealClock{},
 	})
 	if err != nil {
 		return err
