@@ -53,8 +53,9 @@ type Launcher struct {
 	handlers []func(launcher.Pod)
 	// fresh are pods that no informer has shown yet.
 	fresh map[cache.ObjectName]fresh
-	// deleting are pods that we have deleted and that are not gone.
-	deleting map[types.UID]bool
+	// deleting are pods that we have deleted and that no informer has shown to be
+	// gone, since when.
+	deleting map[types.UID]time.Time
 	// gone are pods that went by themselves, and how.
 	gone map[cache.ObjectName]launcher.Pod
 	// stuck is why pods do not start, as far as events say.
@@ -93,7 +94,7 @@ func New(ctx context.Context, options Options) (*Launcher, error) {
 	}
 	l := &Launcher{
 		options: options, port: port, gateway: &gatewayAddress{host: host, resolve: options.Resolve, clock: options.Clock},
-		fresh: map[cache.ObjectName]fresh{}, deleting: map[types.UID]bool{}, gone: map[cache.ObjectName]launcher.Pod{}, stuck: map[types.UID]why{},
+		fresh: map[cache.ObjectName]fresh{}, deleting: map[types.UID]time.Time{}, gone: map[cache.ObjectName]launcher.Pod{}, stuck: map[types.UID]why{},
 		pulls: map[string]string{},
 	}
 	return l, l.watch(ctx)
@@ -288,7 +289,7 @@ func (l *Launcher) Delete(ctx context.Context, namespace, name string, uid types
 	delete(l.gone, key)
 	if uid != "" {
 		options.Preconditions = metav1.NewUIDPreconditions(string(uid))
-		l.deleting[uid] = true
+		l.deleting[uid] = l.options.Clock.Now()
 	}
 	l.mu.Unlock()
 	err := l.options.Client.CoreV1().Pods(namespace).Delete(ctx, name, options)
@@ -296,14 +297,14 @@ func (l *Launcher) Delete(ctx context.Context, namespace, name string, uid types
 		return nil
 	}
 	l.mu.Lock()
-	delete(l.deleting, uid)
+	defer l.mu.Unlock()
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		// Not there, or another one has its name; the informer may not have shown
-		// it yet.
+		// that yet.
 		delete(l.fresh, key)
-		err = nil
+		return nil
 	}
-	l.mu.Unlock()
+	delete(l.deleting, uid)
 	return err
 }
 
@@ -363,7 +364,8 @@ func (l *Launcher) Pods() []launcher.Pod {
 // observe is a Pod as the loops see it, with what only we know.
 func (l *Launcher) observe(pod *corev1.Pod) launcher.Pod {
 	l.mu.Lock()
-	deleting, stuck := l.deleting[pod.UID], l.stuck[pod.UID]
+	_, deleting := l.deleting[pod.UID]
+	stuck := l.stuck[pod.UID]
 	l.mu.Unlock()
 	seen := observe(pod, deleting)
 	if seen.Phase == launcher.PodPending && seen.Reason == "" {

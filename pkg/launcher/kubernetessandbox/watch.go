@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/tools/cache"
@@ -82,7 +83,7 @@ func (l *Launcher) left(obj any) {
 	last := l.observe(pod)
 	name := cache.MetaObjectToName(pod)
 	l.mu.Lock()
-	deleted := l.deleting[pod.UID]
+	_, deleted := l.deleting[pod.UID]
 	delete(l.deleting, pod.UID)
 	delete(l.stuck, pod.UID)
 	delete(l.fresh, name)
@@ -100,6 +101,10 @@ func (l *Launcher) left(obj any) {
 
 // tidy forgets what nobody asks for any more.
 func (l *Launcher) tidy() {
+	there := map[types.UID]bool{}
+	for _, obj := range l.pods.GetStore().List() {
+		there[obj.(*corev1.Pod).UID] = true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, pod := range l.gone {
@@ -110,6 +115,11 @@ func (l *Launcher) tidy() {
 	for name, f := range l.fresh {
 		if l.options.Clock.Since(f.at) > unseen {
 			delete(l.fresh, name)
+		}
+	}
+	for uid, at := range l.deleting {
+		if !there[uid] && l.options.Clock.Since(at) > unseen {
+			delete(l.deleting, uid)
 		}
 	}
 }
