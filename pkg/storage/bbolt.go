@@ -46,6 +46,7 @@ func openBBolt(options BBoltOptions) (engine, error) {
 		return nil, err
 	}
 	AssumeProgress()
+	decodeInOrder()
 	exposeMetrics(db)
 	return &bboltEngine{db: db, client: db.Client()}, nil
 }

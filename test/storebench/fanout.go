@@ -16,7 +16,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/features"
 	"k8s.io/apiserver/pkg/storage"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 )
 
 // runFanOut measures how long an event takes to reach many watchers, with
@@ -52,6 +54,11 @@ func (b *bench) runFanOut(ctx context.Context, watchers, perSecond int) error {
 }
 
 func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond int, cached bool) (all []time.Duration, lost int, err error) {
+	// Our server turns this off, Kubernetes' has it on.
+	gate := map[string]bool{string(features.ConcurrentWatchObjectDecode): name != nameOurs}
+	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gate); err != nil {
+		return nil, 0, err
+	}
 	c, err := b.openers[name](ctx, filepath.Join(b.dir, fmt.Sprintf("fanout-%s-%t", name, cached)))
 	if err != nil {
 		return nil, 0, err
