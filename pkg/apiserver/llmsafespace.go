@@ -130,6 +130,7 @@ func (s *SandboxStorages) apiGroup() genericapiserver.APIGroupInfo {
 		"executions/cancel":                   s.Executions.Cancel,
 		"warmpools":                           s.WarmPools,
 		"warmpools/status":                    s.poolStatus,
+		"warmpools/scale":                     warmpool.NewScaleREST(s.WarmPools),
 		"warmpods":                            s.WarmPods,
 		"warmpods/status":                     s.warmPodStatus,
 		"warmpods/" + sandboxpod.Subresource:  sandboxpod.NewWarmPodREST(s.WarmPods, s.Bindings),

@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,6 +31,10 @@ var StoredVersions = []schema.GroupVersion{tightbeamv1.SchemeGroupVersion, llmsa
 func init() {
 	utilruntime.Must(tightbeamv1.Install(Scheme))
 	utilruntime.Must(llmsafespacev1.Install(Scheme))
+
+	// The body of warmpools/scale.
+	Scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	Scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 
 	// Clients send ListOptions and the like as v1 of the empty group, and
 	// read Status and discovery as such.
