@@ -78,8 +78,8 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	s.heads = head
 	options.Heads, options.Log, options.Journal = head, s.Messages, store.Journal()
 	options.MaxObjectBytes = store.MaxObjectBytes()
-	options.Conversation = reader[*tightbeamv1.Conversation](s.Conversations)
-	options.Model = reader[*tightbeamv1.TightbeamModel](s.Models)
+	options.Conversation = seenOr(turn.SeenConversation, reader[*tightbeamv1.Conversation](s.Conversations))
+	options.Model = seenOr(turn.SeenModel, reader[*tightbeamv1.TightbeamModel](s.Models))
 	s.Broker = turns.New(options)
 	broker := brokered{s.Broker}
 	s.Turns, err = turn.NewStorages(turn.Config{
@@ -110,6 +110,16 @@ func openHeads(store *storage.Factory) (*heads.Store, error) {
 		return nil, err
 	}
 	return heads.NewStore(raw), nil
+}
+
+// seenOr is what the create that ctx is of has just read, else what is read now.
+func seenOr[O any](seen func(ctx context.Context, name string) *O, read func(ctx context.Context, namespace, name string) (*O, error)) func(ctx context.Context, namespace, name string) (*O, error) {
+	return func(ctx context.Context, namespace, name string) (*O, error) {
+		if obj := seen(ctx, name); obj != nil {
+			return obj, nil
+		}
+		return read(ctx, namespace, name)
+	}
 }
 
 // reader reads objects as they are stored now.

@@ -155,6 +155,21 @@ func (s *bboltStore) GuaranteedUpdate(ctx context.Context, key string, out runti
 	return settled(ctx, settle, err)
 }
 
+// UpdateAhead is GuaranteedUpdate without the wait for the disk: the update is
+// ordered ahead of whatever the caller writes next, and out is as it will be
+// then. The caller lets nothing out that came of it before such a write is
+// durable. An error is durable.
+func (s *bboltStore) UpdateAhead(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+	preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object,
+) error {
+	ahead, settle := s.db.Ahead(ctx)
+	err := s.Interface.GuaranteedUpdate(ahead, key, out, ignoreNotFound, preconditions, tryUpdate, cached)
+	if err != nil {
+		return settled(ctx, settle, err)
+	}
+	return nil
+}
+
 // settled returns err once everything that led to it is durable.
 func settled(ctx context.Context, settle func(context.Context) error, err error) error {
 	if settleErr := settle(ctx); settleErr != nil {

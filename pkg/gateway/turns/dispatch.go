@@ -4,6 +4,7 @@
 package turns
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -25,16 +26,32 @@ var ErrStopped = events.ErrStopped
 // one. Guarded by Broker.mu.
 type modelQueue struct {
 	ready   list.List // of *turn
-	waiters list.List // of chan *turn, buffered by one
+	waiters list.List // of *waiter
 	running int
 	jobs    map[string]int // calls and streams of each connected job
 }
 
 func (q *modelQueue) stop() {
 	for e := q.waiters.Front(); e != nil; e = e.Next() {
-		close(e.Value.(chan *turn))
+		close(e.Value.(*waiter).handed)
 	}
 	q.waiters.Init()
+}
+
+// waiter is a call of a job that waits for a turn. Guarded by Broker.mu.
+type waiter struct {
+	job string
+	// handed has room for the one turn that the call is given.
+	handed  chan handed
+	element *list.Element
+	// gone: the call has ended.
+	gone bool
+}
+
+// handed is a turn that the job is to be assigned, or has been.
+type handed struct {
+	turn       *turn
+	assignment *pb.TurnAssignment
 }
 
 func (b *Broker) queue(key modelKey) *modelQueue {
@@ -85,7 +102,7 @@ func (b *Broker) offer(t *turn, first bool) {
 	key := modelKey{t.namespace, t.object.Status.Model}
 	q := b.queue(key)
 	if e := q.waiters.Front(); e != nil {
-		q.waiters.Remove(e).(chan *turn) <- t
+		q.waiters.Remove(e).(*waiter).handed <- handed{turn: t}
 		return
 	}
 	if first {
@@ -97,46 +114,52 @@ func (b *Broker) offer(t *turn, first bool) {
 }
 
 // take returns the next turn of a model, waiting until ctx ends.
-func (b *Broker) take(ctx context.Context, key modelKey) (*turn, error) {
+func (b *Broker) take(ctx context.Context, key modelKey, job string) (handed, error) {
 	b.mu.Lock()
 	if b.stopped {
 		b.mu.Unlock()
-		return nil, ErrStopped
+		return handed{}, ErrStopped
 	}
 	q := b.queue(key)
 	if e := q.ready.Front(); e != nil {
 		t := q.ready.Remove(e).(*turn)
 		b.mu.Unlock()
-		return t, nil
+		return handed{turn: t}, nil
 	}
-	handed := make(chan *turn, 1)
-	waiter := q.waiters.PushBack(handed)
+	w := &waiter{job: job, handed: make(chan handed, 1)}
+	w.element = q.waiters.PushBack(w)
 	b.mu.Unlock()
 
 	select {
-	case t, ok := <-handed:
+	case h, ok := <-w.handed:
 		if !ok {
-			return nil, ErrStopped
+			return handed{}, ErrStopped
 		}
-		return t, nil
+		return h, nil
+	case <-b.ctx.Done(): // a create that has picked it may be on its way
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	w.gone = true
+	q.waiters.Remove(w.element)
+	var h handed
 	select {
-	case t, ok := <-handed:
-		if ok {
-			t.mu.Lock()
-			if t.state == ready {
-				b.offer(t, true)
-			}
-			t.mu.Unlock()
-		}
+	case h = <-w.handed: // zero, where it was closed
 	default:
-		q.waiters.Remove(waiter)
 		b.forgetQueue(key, q)
 	}
-	return nil, ctx.Err()
+	if h.turn != nil && h.assignment == nil {
+		h.turn.mu.Lock()
+		if h.turn.state == ready {
+			b.offer(h.turn, true)
+		}
+		h.turn.mu.Unlock()
+	}
+	b.mu.Unlock()
+	if h.assignment != nil {
+		h.turn.awaitJob(h.assignment.GetAttempt(), 0)
+	}
+	return handed{}, cmp.Or(ctx.Err(), ErrStopped)
 }
 
 // withdraw takes a turn out of the ready queue of its model. The caller holds
@@ -164,11 +187,14 @@ func (b *Broker) GetTurn(ctx context.Context, namespace, model, job string) (*pb
 	b.connect(key, job, 1)
 	defer b.connect(key, job, -1)
 	for {
-		t, err := b.take(ctx, key)
+		h, err := b.take(ctx, key, job)
 		if err != nil {
 			return nil, err
 		}
-		assignment, err := t.assign(ctx, job)
+		if h.assignment != nil {
+			return h.assignment, nil
+		}
+		assignment, err := h.turn.assign(ctx, job)
 		if err == nil {
 			return assignment, nil
 		}
@@ -269,15 +295,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	}
 	begun := t.now()
 	updated, err := b.store.update(write, object, func(s *tightbeamv1.TurnStatus) {
-		s.Phase = tightbeamv1.TurnRunning
-		s.NotBefore = nil
-		s.SystemSHA256 = systemSHA256(out.System)
-		// A write whose outcome was unknown may have put this attempt there.
-		s.Attempts = append(s.Attempts[:number-1:number-1], tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
-		if s.StartTime == nil {
-			s.StartTime = &begun
-			s.Timings = &tightbeamv1.TurnTimings{QueuedMilliseconds: t.sinceAccepted(begun)}
-		}
+		t.begin(s, out, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
 	})
 	switch {
 	case gone(err):
@@ -292,12 +310,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 		return nil, t.putBack(fmt.Errorf("assigning turn %s: %w", t, err))
 	}
 
-	t.mu.Lock()
-	t.object, t.state = updated, running
-	t.attempt = attempt{number: number, model: model.Name, job: job, base: base, over: make(chan struct{})}
-	t.mu.Unlock()
-	b.countRunning(t.namespace, model.Name, 1)
-	t.publish(startedEvent(base, number, &updated.Status.Attempts[number-1]))
+	t.run(updated, base)
 	b.Observer.ConversationChanged(t.namespace, object.Spec.Conversation)
 	grace := b.JobGrace
 	if ctx.Err() != nil {
@@ -305,6 +318,33 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	}
 	t.awaitJob(number, grace)
 	return out, nil
+}
+
+// begin is what an assignment writes into the status.
+func (t *turn) begin(s *tightbeamv1.TurnStatus, a *pb.TurnAssignment, attempt tightbeamv1.TurnAttempt) {
+	s.Phase = tightbeamv1.TurnRunning
+	s.NotBefore = nil
+	s.SystemSHA256 = systemSHA256(a.System)
+	// A write whose outcome was unknown may have put this attempt there.
+	before := a.GetAttempt() - 1
+	s.Attempts = append(s.Attempts[:before:before], attempt)
+	if s.StartTime == nil {
+		s.StartTime = &attempt.StartTime
+		s.Timings = &tightbeamv1.TurnTimings{QueuedMilliseconds: t.sinceAccepted(attempt.StartTime)}
+	}
+}
+
+// run makes the turn the running one that its stored object says it is, with
+// its last attempt. The caller holds op.
+func (t *turn) run(object *tightbeamv1.Turn, base int64) {
+	number := int32(len(object.Status.Attempts))
+	a := &object.Status.Attempts[number-1]
+	t.mu.Lock()
+	t.object, t.state = object, running
+	t.attempt = attempt{number: number, model: a.Model, job: a.Job, base: base, over: make(chan struct{})}
+	t.mu.Unlock()
+	t.broker.countRunning(t.namespace, a.Model, 1)
+	t.publish(startedEvent(base, number, a))
 }
 
 // startedEvent depends on nothing but the attempt, so that a crash before it

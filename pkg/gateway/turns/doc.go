@@ -23,6 +23,9 @@
 //     crash an event that is not a chunk goes past the reservation, behind
 //     Resumed {lostFrom, lostTo}.
 //   - Only the first turn in its conversation's head runs.
+//   - A job is told of a turn once the write that gives it the lease is
+//     durable: that of the assignment, or, where a job waits for a turn that
+//     is being created, that which stores the turn.
 //   - An attempt is fenced by turn UID and attempt number: once its lease is
 //     lost, nothing it sends has an effect.
 //   - No reader's connection owns anything: a slow one reads from the journal.

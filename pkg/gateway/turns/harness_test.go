@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
+	engine "safebeam.dev/safebeam/pkg/storage"
 	"safebeam.dev/safebeam/pkg/storage/bbolt"
 	"safebeam.dev/safebeam/pkg/storage/bbolt/vfs/faultfs"
 	"safebeam.dev/safebeam/pkg/storage/heads"
@@ -162,7 +164,7 @@ func (w *world) open(codec runtime.Codec, resource schema.GroupResource, prefix 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return s
+	return engine.OnBBolt(s, w.db, "/registry", prefix)
 }
 
 // start recovers and runs the broker until the world ends.
@@ -288,14 +290,15 @@ func (w *world) stored(name string) *tightbeamv1.Turn {
 	return turn
 }
 
-// finished returns the turn once it has its terminal phase and nothing is left
-// to do for it.
+// finished returns the turn once it has its terminal phase, and what follows
+// from that is done and durable.
 func (w *world) finished(name string) *tightbeamv1.Turn {
 	w.t.Helper()
 	var turn *tightbeamv1.Turn
 	w.eventually(name+" is finished and followed up", func() bool {
 		turn = w.stored(name)
-		return turn != nil && turn.Status.Phase.Terminal() && w.find(turn.UID) == nil
+		return turn != nil && turn.Status.Phase.Terminal() && w.find(turn.UID) == nil &&
+			!slices.ContainsFunc(w.head(turn.Spec.Conversation).Queue, func(c heads.Claim) bool { return c.UID == turn.UID })
 	})
 	return turn
 }

@@ -34,8 +34,9 @@ type turnStorage struct {
 	broker *Broker
 }
 
-// Create claims the turn's place in its conversation, stores the turn as
-// Queued, and hands it to the broker.
+// Create claims the turn's place in its conversation, stores the turn, and
+// hands it to the broker: as Queued, or as Running where it is the first of its
+// conversation and a job waits for it.
 func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
 	b := s.broker
 	turn, ok := obj.(*tightbeamv1.Turn)
@@ -85,13 +86,19 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 			turn.Status.Position = claim.Position
 		}
 	}
+	begun := b.atOnce(ctx, c, head, turn, conversation, accepted)
 	if err := s.Interface.Create(ctx, key, turn, out, ttl); err != nil {
+		begun.abandon()
 		b.settle(c, turn, err)
 		return err
 	}
 	created := turn
 	if o, ok := out.(*tightbeamv1.Turn); ok && o != nil {
 		created = o
+	}
+	if begun != nil {
+		begun.accept(created.DeepCopy())
+		return nil
 	}
 	b.accept(c, created.DeepCopy(), accepted)
 	return nil
@@ -163,16 +170,21 @@ func (b *Broker) awaitFollowUp(ctx context.Context, object *tightbeamv1.Turn) er
 	}
 }
 
-// accept takes a stored turn into the broker.
+// accept takes a stored turn that is queued into the broker.
 func (b *Broker) accept(c *conversation, object *tightbeamv1.Turn, accepted time.Time) {
 	t := b.newTurn(object, c, accepted)
-	t.arm()
-	preempted, by := b.stored(c, t)
-	b.preempt(t, preempted, by)
+	b.enqueue(t)
 	b.mu.Lock()
 	b.dispatch(c)
 	b.mu.Unlock()
 	b.Observer.ConversationChanged(c.namespace, c.name)
+}
+
+// enqueue puts a stored turn into its place.
+func (b *Broker) enqueue(t *turn) {
+	t.arm()
+	preempted, by := b.stored(t.conversation, t)
+	b.preempt(t, preempted, by)
 }
 
 // preempt cancels what a turn's claim preempts, and the turn itself if a later
@@ -239,8 +251,10 @@ func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn, because error
 			}
 			b.claimed(c, head)
 			if stored != nil && stored.UID == object.UID {
-				b.accept(c, stored, stored.CreationTimestamp.Time)
-				return nil
+				return b.found(ctx, c, stored)
+			}
+			if err := b.journal.Drop(ctx, turnRoot(object.UID)); err != nil {
+				return err
 			}
 			if _, err := b.Heads.Release(ctx, c.uid, object.UID, nil); err != nil {
 				return err
@@ -249,6 +263,23 @@ func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn, because error
 			return nil
 		})
 	})
+}
+
+// found takes up a turn that turned out to be stored. If it was stored as
+// running, no job was told.
+func (b *Broker) found(ctx context.Context, c *conversation, object *tightbeamv1.Turn) error {
+	if object.Status.Phase != tightbeamv1.TurnRunning {
+		b.accept(c, object, object.CreationTimestamp.Time)
+		return nil
+	}
+	t := b.newTurn(object, c, object.CreationTimestamp.Time)
+	if err := t.restore(ctx); err != nil {
+		return err
+	}
+	b.enqueue(t)
+	t.resume()
+	t.awaitJob(t.attempt.number, 0)
+	return nil
 }
 
 // deleted cleans up after a turn that was deleted.

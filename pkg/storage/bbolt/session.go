@@ -29,6 +29,8 @@ import (
 // the engine's metrics do.
 type session struct {
 	db *DB
+	// ahead: its writes leave their sync to others.
+	ahead bool
 	// rev is the greatest revision that was shown, batch what the last answer
 	// depends on.
 	rev   atomic.Int64
@@ -42,6 +44,26 @@ type sessionKey struct{}
 func (db *DB) Session(ctx context.Context) (context.Context, func(context.Context) error) {
 	s := &session{db: db}
 	return context.WithValue(ctx, sessionKey{}, s), s.settle
+}
+
+// Ahead is a Session whose writes are ordered ahead of every write that begins
+// after they have returned, as journal.Journal.Stage orders records, and leave
+// their sync to such a later write, or get one of their own after a moment. What
+// came of them may be let out once a later write is durable, or once settled.
+func (db *DB) Ahead(ctx context.Context) (context.Context, func(context.Context) error) {
+	s := &session{db: db, ahead: true}
+	return context.WithValue(ctx, sessionKey{}, s), func(ctx context.Context) error {
+		if db.head.Load().rev < s.rev.Load() {
+			db.commitNow()
+		}
+		return s.settle(ctx)
+	}
+}
+
+// writesAhead reports whether writes under ctx leave their sync to others.
+func writesAhead(ctx context.Context, db *DB) bool {
+	s := sessionOf(ctx, db)
+	return s != nil && s.ahead
 }
 
 func (s *session) settle(ctx context.Context) error {

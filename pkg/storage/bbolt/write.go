@@ -79,7 +79,7 @@ func (db *DB) stagePut(ctx context.Context, key string, value []byte, leaseID in
 		}
 		return size, nil
 	}
-	b, lead, err := db.stage(ctx, true, false, decide, func(b *batch) {
+	b, lead, err := db.stage(ctx, true, writesAhead(ctx, db), decide, func(b *batch) {
 		e := &entry{key: key, value: value, create: db.rev + 1, mod: db.rev + 1, version: 1, lease: leaseID}
 		if prev != nil {
 			e.create, e.version = prev.create, prev.version+1

@@ -8,8 +8,11 @@
 //
 // Laws:
 //   - A turn is claimed in the head before it is stored and released after
-//     its terminal phase and its log are durable. A claim without a turn can
-//     only be left by a crash and is dropped by recovery.
+//     its terminal phase and its log are, in the order of the store's log.
+//     Where the engine can order without waiting for the disk, a claim shares
+//     the sync of the turn that it is for, and a release that of whatever is
+//     written next. A claim without a turn can only be left by a crash and is
+//     dropped by recovery; so is that of a turn that has ended.
 //   - Only the first claim of a head may run: one running turn per
 //     conversation.
 //   - A position is given out once.

@@ -28,12 +28,26 @@ const maxPreempted = 256
 // Store changes heads by compare-and-swap. It is safe for concurrent use.
 type Store struct {
 	storage storage.Interface
+	// update is the storage's, ahead of what the caller writes next where the
+	// engine can order without waiting for the disk.
+	update func(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+		preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object) error
+}
+
+// orders is a storage whose updates can be ordered ahead of the caller's next
+// write, which they then share a sync with.
+type orders interface {
+	UpdateAhead(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+		preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object) error
 }
 
 // NewStore returns the heads in s, which must encode with Codec below
 // ResourcePrefix and need no watch cache.
 func NewStore(s storage.Interface) *Store {
-	return &Store{storage: s}
+	if ordering, ok := s.(orders); ok {
+		return &Store{storage: s, update: ordering.UpdateAhead}
+	}
+	return &Store{storage: s, update: s.GuaranteedUpdate}
 }
 
 // Request is a turn that wants a place.
@@ -44,7 +58,9 @@ type Request struct {
 
 // Claim gives the turn the next position of its conversation, by the
 // conversation's concurrencyPolicy. It returns the head as it then is, with
-// the new claim last.
+// the new claim last. The claim is ordered before whatever the caller writes
+// next, and may become durable with that; until then nothing that came of it
+// may be let out. An error may.
 //
 // Errors are API statuses: Conflict under Reject while a turn is unfinished,
 // TooManyRequests when the queue is full, NotFound when the conversation is
@@ -52,7 +68,7 @@ type Request struct {
 // one of the router.
 func (s *Store) Claim(ctx context.Context, r Request) (*Head, error) {
 	head := &Head{}
-	err := s.storage.GuaranteedUpdate(ctx, key(r.Conversation.UID), head, true, nil,
+	err := s.update(ctx, key(r.Conversation.UID), head, true, nil,
 		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
 			h := input.(*Head)
 			if h.Name == "" {
@@ -145,10 +161,12 @@ type Outcome struct {
 }
 
 // Release takes the turn's claim away and, where there is an outcome, adds it.
-// Releasing a claim that is not there changes nothing.
+// Releasing a claim that is not there changes nothing. Like a claim, a release is
+// ordered before whatever is written next, that of the turn behind it for one;
+// a crash before it is durable leaves it to recovery.
 func (s *Store) Release(ctx context.Context, conversation, turn types.UID, outcome *Outcome) (*Head, error) {
 	head := &Head{}
-	err := s.storage.GuaranteedUpdate(ctx, key(conversation), head, false, nil,
+	err := s.update(ctx, key(conversation), head, false, nil,
 		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
 			h := input.(*Head)
 			i := slices.IndexFunc(h.Queue, func(c Claim) bool { return c.UID == turn })

@@ -21,11 +21,12 @@ type related struct {
 	models        rest.Getter
 }
 
-// seen is the conversation that a create has read. The strategy's steps share
-// it, so that all of them speak of the same one.
+// seen is what a create has read of what it names. Its steps share it, those of
+// the storage included, so that all of them speak of the same objects. Nobody
+// changes them.
 type seen struct {
-	name         string
 	conversation *v1.Conversation
+	model        *v1.TightbeamModel
 }
 
 type seenKey struct{}
@@ -35,18 +36,36 @@ func remembering(ctx context.Context) context.Context {
 	return context.WithValue(ctx, seenKey{}, &seen{})
 }
 
+// SeenConversation returns the conversation of that name as the create that ctx
+// is of has read it, nil if it has not. A conversation that is deleted meanwhile
+// has a closed head.
+func SeenConversation(ctx context.Context, name string) *v1.Conversation {
+	if known, _ := ctx.Value(seenKey{}).(*seen); known != nil && known.conversation != nil && known.conversation.Name == name {
+		return known.conversation
+	}
+	return nil
+}
+
+// SeenModel returns the model of that name as the create that ctx is of has
+// read it, nil if it has not.
+func SeenModel(ctx context.Context, name string) *v1.TightbeamModel {
+	if known, _ := ctx.Value(seenKey{}).(*seen); known != nil && known.model != nil && known.model.Name == name {
+		return known.model
+	}
+	return nil
+}
+
 // conversation is the turn's, nil if there is none.
 func (r related) conversation(ctx context.Context, turn *v1.Turn) (*v1.Conversation, error) {
 	if turn.Spec.Conversation == "" {
 		return nil, nil
 	}
-	known, _ := ctx.Value(seenKey{}).(*seen)
-	if known != nil && known.conversation != nil && known.name == turn.Spec.Conversation {
-		return known.conversation, nil
+	if conversation := SeenConversation(ctx, turn.Spec.Conversation); conversation != nil {
+		return conversation, nil
 	}
 	conversation, err := r.read(ctx, turn)
-	if known != nil && conversation != nil {
-		known.name, known.conversation = turn.Spec.Conversation, conversation
+	if known, _ := ctx.Value(seenKey{}).(*seen); known != nil && conversation != nil {
+		known.conversation = conversation
 	}
 	return conversation, err
 }
@@ -63,11 +82,17 @@ func (r related) read(ctx context.Context, turn *v1.Turn) (*v1.Conversation, err
 }
 
 func (r related) modelExists(ctx context.Context, name string) (bool, error) {
-	_, err := r.models.Get(ctx, name, &metav1.GetOptions{})
+	obj, err := r.models.Get(ctx, name, &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if known, _ := ctx.Value(seenKey{}).(*seen); known != nil {
+		known.model = obj.(*v1.TightbeamModel)
+	}
+	return true, nil
 }
 
 // modelOf is the model that a turn begins on.
