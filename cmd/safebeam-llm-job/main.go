@@ -43,6 +43,7 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	cfg.Log.Info("Started", "gateway", cfg.ControllerAddr)
 	code, message := llmjob.ExitCode(llmjob.Run(ctx, cfg))
 	if code != llmjob.ExitOK {
 		cfg.Log.Error("Exiting", "code", code, "err", message)

@@ -145,8 +145,12 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, vector := range m.vectors() {
 		vector.Collect(ch)
 	}
-	// Models that share a label share a number.
+	// Models that share a label share a number, and one that has nothing to do
+	// at the moment is at zero.
 	sums := map[[2]string]turns.ModelCounts{}
+	for _, key := range m.models.all() {
+		sums[key] = turns.ModelCounts{}
+	}
 	m.counts(func(namespace, model string, c turns.ModelCounts) {
 		namespace, model = m.models.label(namespace, model)
 		sum := sums[[2]string{namespace, model}]

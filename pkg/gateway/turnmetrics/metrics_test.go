@@ -112,6 +112,19 @@ tightbeam_turns{model="m",namespace="ns",state="running"} 4
 	}
 }
 
+func TestModelWithNothingToDoIsAtZero(t *testing.T) {
+	t.Parallel()
+	m := New(none)
+	m.TurnEnded(endedTurn("m", tightbeamv1.TurnSucceeded, ""))
+	if err := testutil.CollectAndCompare(m, strings.NewReader(`
+# HELP tightbeam_jobs_connected Jobs that are connected to the gateway.
+# TYPE tightbeam_jobs_connected gauge
+tightbeam_jobs_connected{model="m",namespace="ns"} 0
+`), "tightbeam_jobs_connected"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUsersCannotMakeSeriesWithoutEnd(t *testing.T) {
 	t.Parallel()
 	m := New(none)

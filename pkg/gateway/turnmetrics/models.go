@@ -3,7 +3,11 @@
 
 package turnmetrics
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 const (
 	// maxModels have labels of their own: with 20 buckets in each histogram, some
@@ -33,4 +37,11 @@ func (m *models) label(namespace, model string) (string, string) {
 		m.known[key] = true
 	}
 	return namespace, model
+}
+
+// all returns the models that have labels of their own.
+func (m *models) all() [][2]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.known))
 }
