@@ -7,7 +7,7 @@
 STOREBENCH_FLAGS ?=
 
 .PHONY: bench-store bench-store-short
-bench-store: bin/storebench bin/storebench-etcd bin/storebench-kine ## The store against etcd and kine, in one run (20 minutes)
+bench-store: bin/storebench bin/storebench-etcd bin/storebench-kine ## The store against etcd and kine, in one run (10 minutes)
 	bin/storebench $(STOREBENCH_FLAGS)
 
 bench-store-short: bin/storebench bin/storebench-etcd bin/storebench-kine ## The same in a few minutes

@@ -75,10 +75,16 @@ func machine(dir string) string {
 	}
 	var name unix.Utsname
 	_ = unix.Uname(&name)
-	load, _ := os.ReadFile("/proc/loadavg")
 	return fmt.Sprintf("%d CPUs (%s), memory %s, Linux %s, %s, %s on %s, load %s",
 		runtime.NumCPU(), read("/proc/cpuinfo", "model name"), read("/proc/meminfo", "MemTotal"),
-		unix.ByteSliceToString(name.Release[:]), runtime.Version(), fileSystem(dir), dir, strings.TrimSpace(string(load)))
+		unix.ByteSliceToString(name.Release[:]), runtime.Version(), fileSystem(dir), dir, load())
+}
+
+// load is what else the machine is doing: runnable processes over 1, 5 and 15
+// minutes.
+func load() string {
+	data, _ := os.ReadFile("/proc/loadavg")
+	return strings.TrimSpace(string(data))
 }
 
 func fileSystem(dir string) string {

@@ -34,41 +34,42 @@ func (b *bench) runFanOut(ctx context.Context, watchers, perSecond int) error {
 			if name == nameKine {
 				continue // its own limit is far below
 			}
-			latencies, lost, err := b.fanOutOnce(ctx, name, watchers, perSecond, cached)
+			latencies, lost, cpu, err := b.fanOutOnce(ctx, name, watchers, perSecond, cached)
 			if err != nil {
 				return fmt.Errorf("fan-out of %s, %s: %w", name, kind, err)
 			}
 			p50, p99 := percentile(latencies, 50), percentile(latencies, 99)
-			fmt.Fprintf(b.out, "  %-9s %8d events, p50 %8.3f ms, p99 %8.3f ms, max %8.3f ms, %d not delivered in time\n",
-				name, len(latencies), ms(p50), ms(p99), ms(percentile(latencies, 100)), lost)
+			fmt.Fprintf(b.out, "  %-9s %8d events, p50 %8.3f ms, p99 %8.3f ms, max %8.3f ms, CPU %6.2f us/event, %d not delivered in time\n",
+				name, len(latencies), ms(p50), ms(p99), ms(percentile(latencies, 100)), micros(cpu), lost)
 			prefix := fmt.Sprintf("%swatch_%d_%s", b.prefix, watchers, kind)
 			if name != nameOurs {
 				prefix += "_" + name
 			}
 			b.figure(prefix+"_p50_ms", ms(p50), "ms")
 			b.figure(prefix+"_p99_ms", ms(p99), "ms")
+			b.figure(prefix+"_cpu_us", micros(cpu), "us/event")
 			b.figure(prefix+"_undelivered", float64(lost), "events")
 		}
 	}
 	return nil
 }
 
-func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond int, cached bool) (all []time.Duration, lost int, err error) {
+func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond int, cached bool) (all []time.Duration, lost int, cpu time.Duration, err error) {
 	// Our server turns this off, Kubernetes' has it on.
 	gate := map[string]bool{string(features.ConcurrentWatchObjectDecode): name != nameOurs}
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gate); err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	c, err := b.openers[name](ctx, filepath.Join(b.dir, fmt.Sprintf("fanout-%s-%t", name, cached)))
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	defer c.close()
 	store := c.store
 	if cached {
 		cachedStore, stop, _, err := c.cached(ctx)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 		defer stop()
 		store = cachedStore
@@ -77,7 +78,7 @@ func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond
 	defer cancel()
 	rv, err := store.GetCurrentResourceVersion(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	latencies := make([][]time.Duration, watchers)
 	var seen atomic.Int64
@@ -88,7 +89,7 @@ func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond
 			ResourceVersion: strconv.FormatUint(rv, 10), Predicate: storage.Everything, Recursive: true,
 		})
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 		opened[i] = w
 	}
@@ -108,6 +109,7 @@ func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond
 			}
 		})
 	}
+	cpu = -c.cpu()
 	var written atomic.Int64
 	var failure atomic.Pointer[error]
 	var writing sync.WaitGroup
@@ -129,15 +131,16 @@ func (b *bench) fanOutOnce(ctx context.Context, name string, watchers, perSecond
 	for end := time.Now().Add(10 * time.Second); seen.Load() < want && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
+	cpu += c.cpu()
 	cancel()
 	for _, w := range opened {
 		w.Stop()
 	}
 	receiving.Wait()
 	if err := failure.Load(); err != nil {
-		return nil, 0, errors.Join(errors.New("writing"), *err)
+		return nil, 0, 0, errors.Join(errors.New("writing"), *err)
 	}
 	all = slices.Concat(latencies...)
 	slices.Sort(all)
-	return all, int(want) - len(all), nil
+	return all, int(want) - len(all), cpu / time.Duration(max(len(all), 1)), nil
 }

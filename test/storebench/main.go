@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,23 +33,18 @@ type bench struct {
 	openers     map[string]opener
 	only        []string
 	rounds      int
+	objects     int
 	duration    time.Duration
 	fanOut      time.Duration
 	out         io.Writer
-	// figures are printed at the end as well, so that they can be found.
-	figures []string
+	figures     []figure
 }
 
-func (b *bench) figure(name string, value float64, unit string) {
-	digits := 3
-	if value != 0 && math.Abs(value) < 0.1 {
-		digits = 5
-	}
-	b.figures = append(b.figures, fmt.Sprintf("figure %s %.*f %s", name, digits, value, unit))
-}
-
-// sections in the order in which they run.
+// sections in the order in which they run. The section slowed is what slow runs
+// in a process of its own.
 var sections = []string{"disk", "rounds", "syncs", "slow", "fanout", "cache", "restart"}
+
+const sectionSlowed = "slowed"
 
 func main() {
 	var b bench
@@ -64,10 +58,10 @@ func main() {
 	flag.StringVar(&only, "only", "", "scenarios to run in the section rounds, by name or by the part before the number (default all)")
 	flag.StringVar(&b.prefix, "prefix", "", "prefix of figures' names")
 	flag.IntVar(&b.rounds, "rounds", 5, "interleaved rounds of each scenario")
-	flag.DurationVar(&b.duration, "duration", 2*time.Second, "length of one contender's turn in a round")
+	flag.DurationVar(&b.duration, "duration", 1500*time.Millisecond, "length of one contender's turn in a round")
 	flag.DurationVar(&b.fanOut, "fanout", 10*time.Second, "length of a fan-out")
-	objects := flag.Int("objects", 100000, "objects of the restart and the cache")
-	flag.BoolVar(&short, "short", false, "a few minutes instead of a quarter of an hour")
+	flag.IntVar(&b.objects, "objects", 100000, "objects of the restart and, up to 10,000, of the cache")
+	flag.BoolVar(&short, "short", false, "a few minutes instead of ten")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of this process to the file")
 	flag.BoolVar(&child, "child", false, "serve one store's jobs on standard input (used by the program itself)")
 	flag.Parse()
@@ -83,7 +77,7 @@ func main() {
 	}
 	if short {
 		b.duration, b.fanOut = 500*time.Millisecond, 3*time.Second
-		*objects = min(*objects, 20000)
+		b.objects = min(b.objects, 20000)
 	}
 	if only != "" {
 		b.only = strings.Split(only, ",")
@@ -102,7 +96,7 @@ func main() {
 	if err != nil {
 		exit(err)
 	}
-	err = b.run(ctx, strings.Split(wanted, ","), *objects)
+	err = b.run(ctx, strings.Split(wanted, ","))
 	exit(errors.Join(err, stopProfile()))
 }
 
@@ -133,7 +127,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func (b *bench) run(ctx context.Context, wanted []string, objects int) (err error) {
+func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	for _, name := range b.names {
 		if b.openers[name] == nil {
 			return fmt.Errorf("unknown contender %q", name)
@@ -154,6 +148,11 @@ func (b *bench) run(ctx context.Context, wanted []string, objects int) (err erro
 		return err
 	}
 	defer os.RemoveAll(b.dir) //nolint:errcheck // leftovers are in the way of nothing
+	if slices.Contains(wanted, sectionSlowed) {
+		err := b.runRounds(ctx, slowScenarios())
+		b.printFigures()
+		return err
+	}
 	fmt.Fprintf(b.out, "machine: %s\n", machine(b.dir))
 
 	straceErr := error(nil)
@@ -168,8 +167,8 @@ func (b *bench) run(ctx context.Context, wanted []string, objects int) (err erro
 			return errors.Join(straceErr, skip(straceErr, func() error { return b.runSlow(ctx, 2*time.Millisecond) }))
 		},
 		"fanout":  func() error { return b.runFanOut(ctx, 1000, 100) },
-		"cache":   func() error { return b.runCacheFill(ctx, min(objects, 10000)) },
-		"restart": func() error { return b.runRestart(ctx, objects) },
+		"cache":   func() error { return b.runCacheFill(ctx, min(b.objects, 10000)) },
+		"restart": func() error { return b.runRestart(ctx, b.objects) },
 	}
 	for _, section := range sections {
 		if !slices.Contains(wanted, section) {
@@ -183,10 +182,9 @@ func (b *bench) run(ctx context.Context, wanted []string, objects int) (err erro
 		}
 		debug.FreeOSMemory()
 	}
-	fmt.Fprintln(b.out)
-	for _, figure := range b.figures {
-		fmt.Fprintln(b.out, figure)
-	}
+	fmt.Fprintf(b.out, "\nload afterwards: %s\n", load())
+	b.printAims()
+	b.printFigures()
 	return err
 }
 

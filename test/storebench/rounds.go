@@ -132,7 +132,9 @@ func (b *bench) reportScenario(name string, samples map[string][]sample) {
 func perSecond(s sample) float64 { return s.perSecond }
 func p50ms(s sample) float64     { return ms(s.p50) }
 func p99ms(s sample) float64     { return ms(s.p99) }
-func cpuMicros(s sample) float64 { return float64(s.cpu) / float64(time.Microsecond) }
+func cpuMicros(s sample) float64 { return micros(s.cpu) }
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 

@@ -58,6 +58,56 @@ func TestSyncsAreCountedOnceEach(t *testing.T) {
 	}
 }
 
+func TestFiguresAreReadAsTheyArePrinted(t *testing.T) {
+	for _, want := range []figure{{"create_1_ratio_etcd", "x", 4.125}, {"fsyncs_per_create_64", "fsyncs/op", 0.03125}, {"nothing", "ops/s", 0}} {
+		if got, ok := parseFigure(want.String() + "\n"); !ok || got != want {
+			t.Errorf("%q was read as %+v, %t", want, got, ok)
+		}
+	}
+	if f, ok := parseFigure("create_64, 5 rounds of 2s"); ok {
+		t.Errorf("read %+v from a line without one", f)
+	}
+}
+
+func TestAimsAreMetOrMissedByTheirFigures(t *testing.T) {
+	var out strings.Builder
+	b := bench{out: &out, prefix: "p_", objects: 1000}
+	b.figure("p_create_1_ratio_etcd", 4.2, "x")
+	b.figure("p_create_64_ratio_etcd", 3.9, "x")
+	b.figure("p_fsyncs_per_create_64", 0.05, "fsyncs/op")
+	b.figure("p_create_1_p50_ms", 0.3, "ms")
+	b.figure("p_disk_fdatasync_p50_ms", 0.1, "ms")
+	b.printAims()
+	var verdicts []string
+	for line := range strings.Lines(out.String()) {
+		if i := strings.LastIndexByte(strings.TrimSpace(line), ' '); strings.HasSuffix(line, " met\n") || strings.HasSuffix(line, " missed\n") {
+			verdicts = append(verdicts, strings.TrimSpace(line)[i+1:])
+		}
+	}
+	if want := []string{"met", "missed", "missed", "met"}; !slices.Equal(verdicts, want) {
+		t.Errorf("%q, want %q:\n%s", verdicts, want, out.String())
+	}
+}
+
+// TestEveryAimHasItsFigure keeps the names of the two from drifting apart.
+func TestEveryAimHasItsFigure(t *testing.T) {
+	names := map[string]bool{}
+	for _, s := range append(scenarios(), slowScenarios()...) {
+		for _, suffix := range []string{"_ratio_etcd", "_p50_ms", "_p99_ratio_etcd", "_cpu_ratio_etcd"} {
+			names[s.name+suffix] = true
+		}
+		names["fsyncs_per_"+s.name] = true
+	}
+	for _, other := range []string{"disk_fdatasync_p50_ms", "watch_1000_raw_p99_ms", "objects_7_restart_ms", "objects_7_disk_mb", "objects_7_disk_mb_etcd"} {
+		names[other] = true
+	}
+	for _, a := range (&bench{}).aims(7) {
+		if !names[a.figure] || a.over != "" && !names[a.over] {
+			t.Errorf("%q has no figure %q or %q", a.what, a.figure, a.over)
+		}
+	}
+}
+
 func TestMemoryFileSystemsAreRefused(t *testing.T) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs("/dev/shm", &stat); err != nil || stat.Type != unix.TMPFS_MAGIC {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -131,12 +132,20 @@ func (b *bench) runSlow(ctx context.Context, delay time.Duration) error {
 	args := []string{
 		"-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=" + syncCalls,
 		"-e", fmt.Sprintf("inject=%s:delay_exit=%d", syncCalls, delay.Microseconds()),
-		self, "-dir", dir, "-sections", "rounds", "-only", "create_1,create_64,contended_16",
-		"-prefix", fmt.Sprintf("%sslow%dms_", b.prefix, delay.Milliseconds()),
+		self, "-dir", dir, "-sections", sectionSlowed, "-prefix", b.prefix,
 		"-rounds", strconv.Itoa(b.rounds), "-duration", b.duration.String(), "-contenders", nameOurs + "," + nameEtcd,
 		"-etcd", b.etcd,
 	}
 	command := exec.CommandContext(ctx, "strace", args...)
-	command.Stdout, command.Stderr = b.out, os.Stderr
-	return command.Run()
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, os.Stderr
+	err = command.Run()
+	for line := range strings.Lines(output.String()) {
+		if f, ok := parseFigure(line); ok {
+			b.figures = append(b.figures, f)
+		} else {
+			fmt.Fprint(b.out, line)
+		}
+	}
+	return err
 }
