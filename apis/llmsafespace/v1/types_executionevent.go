@@ -53,7 +53,8 @@ type ExecutionEvent struct {
 	Type ExecutionEventType `json:"type"`
 
 	Stream OutputStream `json:"stream,omitempty"`
-	// Text is what was written, if it is UTF-8; else Bytes is, in base64.
+	// Text is what was written, if it is UTF-8 without NUL bytes; else Bytes is, in
+	// base64.
 	Text  string `json:"text,omitempty"`
 	Bytes []byte `json:"bytes,omitempty"`
 	// Omitted is how many bytes a Truncated event stands for.

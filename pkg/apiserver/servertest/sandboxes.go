@@ -57,9 +57,7 @@ func newSandboxGateway(t testing.TB, server *apiserver.Server) *sandboxGateway {
 		t.Fatal(err)
 	}
 	server.Add(apiserver.Component{Name: "sandbox gateway", Run: func(ctx context.Context) error {
-		err := gateway.Serve(ctx, listener)
-		gateway.Close()
-		return err
+		return gateway.Serve(ctx, listener) // Live closes the connections
 	}})
 	return &sandboxGateway{tokens: tokens, address: "unix:" + listener.Addr().String(), ca: ca}
 }
@@ -73,13 +71,27 @@ type Sandbox struct {
 	Workspace string
 	// Sandboxd is the process.
 	Sandboxd *sandboxdtest.Process
+
+	server *Server
 }
+
+// sandboxMemory is what sandboxes have: without a cgroup of their own, all that
+// runs on this machine is counted as theirs.
+const sandboxMemory = "1Ti"
 
 // Runtime is the environment of the sandboxes of NewSandbox.
 const Runtime = "test-runtime"
 
 // NewSandbox makes a sandbox in the namespace and waits until it is Running.
 func (s *Server) NewSandbox(t testing.TB, namespace, name string, change ...func(*llmsafespacev1.Sandbox)) *Sandbox {
+	t.Helper()
+	sandbox := s.NewPendingSandbox(t, namespace, name, change...)
+	sandbox.Connect(t)
+	return sandbox
+}
+
+// NewPendingSandbox makes a sandbox that has no pod until it is connected.
+func (s *Server) NewPendingSandbox(t testing.TB, namespace, name string, change ...func(*llmsafespacev1.Sandbox)) *Sandbox {
 	t.Helper()
 	api := s.Clients().LlmsafespaceV1()
 	_, err := api.RuntimeEnvironments().Create(t.Context(), &llmsafespacev1.RuntimeEnvironment{
@@ -89,23 +101,30 @@ func (s *Server) NewSandbox(t testing.TB, namespace, name string, change ...func
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	sandbox := &Sandbox{PodUID: types.UID(uuid.NewString()), Workspace: t.TempDir()}
+	sandbox := &Sandbox{PodUID: types.UID(uuid.NewString()), Workspace: t.TempDir(), server: s}
 	object := &llmsafespacev1.Sandbox{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: llmsafespacev1.SandboxSpec{
 			Runtime:    Runtime,
 			Filesystem: &llmsafespacev1.Filesystem{WritablePaths: []string{sandbox.Workspace}},
-			// Without a cgroup of its own, all that runs on this machine is
-			// counted as the sandbox's.
-			Resources: &llmsafespacev1.Resources{Memory: ptr.To(resource.MustParse("1Ti"))},
+			Resources:  &llmsafespacev1.Resources{Memory: ptr.To(resource.MustParse(sandboxMemory))},
 		},
 	}
 	for _, f := range change {
 		f(object)
 	}
-	if object, err = api.Sandboxes(namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+	if sandbox.Sandbox, err = api.Sandboxes(namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	return sandbox
+}
+
+// Connect binds the sandbox to its pod, starts its sandboxd, and waits until it
+// is Running.
+func (sandbox *Sandbox) Connect(t testing.TB) {
+	t.Helper()
+	s, object := sandbox.server, sandbox.Sandbox
+	namespace, name := object.Namespace, object.Name
 	body, err := json.Marshal(sandboxpod.Binding{SandboxUID: object.UID, PodName: name + "-pod", PodNamespace: namespace})
 	if err != nil {
 		t.Fatal(err)
@@ -122,13 +141,24 @@ func (s *Server) NewSandbox(t testing.TB, namespace, name string, change ...func
 	sandbox.Sandboxd = sandboxdtest.Start(t, sandboxdtest.Config{
 		Gateway: s.gateway.address, CA: s.gateway.ca, TokenFile: file, WritablePaths: []string{sandbox.Workspace},
 	})
+	s.AwaitSandbox(t, sandbox, llmsafespacev1.SandboxRunning)
+}
+
+// AwaitSandbox waits until the sandbox is in a phase.
+func (s *Server) AwaitSandbox(t testing.TB, sandbox *Sandbox, phase llmsafespacev1.SandboxPhase) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	api := s.Clients().LlmsafespaceV1().Sandboxes(sandbox.Namespace)
+	name := sandbox.Name
 	if err := wait.PollUntilContextCancel(ctx, 5*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		sandbox.Sandbox, err = api.Sandboxes(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err == nil && sandbox.Status.Phase == llmsafespacev1.SandboxRunning, err
+		now, err := api.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		sandbox.Sandbox = now
+		return now.Status.Phase == phase, nil
 	}); err != nil {
-		t.Fatalf("the sandbox did not become Running: %v; %+v", err, sandbox.Status)
+		t.Fatalf("the sandbox did not become %s: %v; %+v", phase, err, sandbox.Status)
 	}
-	return sandbox
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -65,6 +66,9 @@ func Start(t testing.TB, settings Settings) *Server {
 		t.Fatal(err)
 	}
 	o.Recommended.SecureServing.Listener = listener
+	if settings.Sandboxes {
+		o.Sandboxes.MaxMemory.Quantity = resource.MustParse(sandboxMemory)
+	}
 	if settings.Options != nil {
 		settings.Options(o)
 	}

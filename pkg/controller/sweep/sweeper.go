@@ -129,7 +129,8 @@ func (s *Sweeper) roots(ctx context.Context) (map[journal.Owner]bool, error) {
 			after = owner
 			plural, rest, _ := strings.Cut(string(owner), "/")
 			uid, _, _ := strings.Cut(rest, "/")
-			if plural == "turns" || plural == "conversations" {
+			switch plural {
+			case "turns", "conversations", "executions":
 				roots[journal.Owner(plural+"/"+uid)] = true
 			}
 		}
@@ -163,6 +164,18 @@ func (s *Sweeper) alive(ctx context.Context) (map[journal.Owner]bool, error) {
 			alive[journal.Owner("conversations/"+string(conversations.Items[i].UID))] = true
 		}
 		if options.Continue = conversations.Continue; options.Continue == "" {
+			break
+		}
+	}
+	for {
+		executions, err := s.Client.LlmsafespaceV1().Executions(metav1.NamespaceAll).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		for i := range executions.Items {
+			alive[journal.Owner("executions/"+string(executions.Items[i].UID))] = true
+		}
+		if options.Continue = executions.Continue; options.Continue == "" {
 			return alive, nil
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/etcd3"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned/fake"
 	"safebeam.dev/safebeam/pkg/journal"
@@ -46,6 +47,7 @@ func TestOnlyWhatTwoSweepsFoundWithoutObjectIsDropped(t *testing.T) {
 	for _, owner := range []journal.Owner{
 		"conversations/alive/messages", "conversations/gone/messages", "conversations/gone/router", "conversations/coming/messages",
 		"turns/alive/events", "turns/gone/events", "turns/gone/reserved", "sandboxes/gone/output",
+		"executions/alive/output", "executions/gone/output", "executions/gone/reserved",
 	} {
 		if err := db.Journal().Append(ctx, journal.Record{Owner: owner, Number: 1, Data: []byte("x")}); err != nil {
 			t.Fatal(err)
@@ -54,6 +56,7 @@ func TestOnlyWhatTwoSweepsFoundWithoutObjectIsDropped(t *testing.T) {
 	client := fake.NewClientset(
 		&tightbeamv1.Conversation{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "c", UID: "alive"}},
 		&tightbeamv1.Turn{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "t", UID: "alive"}},
+		&llmsafespacev1.Execution{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "e", UID: "alive"}},
 	)
 	s := New(Options{Client: client, Journal: db.Journal(), Heads: store})
 	owners := func() (out []string) {
@@ -70,7 +73,7 @@ func TestOnlyWhatTwoSweepsFoundWithoutObjectIsDropped(t *testing.T) {
 	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(owners()); n != 8 {
+	if n := len(owners()); n != 11 {
 		t.Errorf("the first sweep left %d owners: %v", n, owners())
 	}
 	// A fork's log is written before its conversation.
@@ -80,7 +83,7 @@ func TestOnlyWhatTwoSweepsFoundWithoutObjectIsDropped(t *testing.T) {
 	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"conversations/alive/messages", "conversations/coming/messages", "sandboxes/gone/output", "turns/alive/events"}
+	want := []string{"conversations/alive/messages", "conversations/coming/messages", "executions/alive/output", "sandboxes/gone/output", "turns/alive/events"}
 	if diff := cmp.Diff(want, owners()); diff != "" {
 		t.Error(diff)
 	}

@@ -4,6 +4,7 @@
 package executions
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -165,7 +166,7 @@ func (e *execution) publish(event events.Event) {
 
 func outputEvent(number int64, now metav1.MicroTime, stream v1.OutputStream, data []byte) events.Event {
 	event := &v1.ExecutionEvent{Number: number, Time: now, Type: v1.ExecutionEventOutput, Stream: stream}
-	if utf8.Valid(data) {
+	if utf8.Valid(data) && bytes.IndexByte(data, 0) < 0 {
 		event.Text = string(data)
 	} else {
 		event.Bytes = data
