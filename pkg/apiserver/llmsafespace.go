@@ -69,7 +69,9 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 	if s.Profiles, err = profile.NewREST(profile.Config{Scheme: Scheme, Limits: config.Limits}, store); err != nil {
 		return nil, err
 	}
-	if s.WarmPools, s.poolStatus, err = warmpool.NewREST(warmpool.Config{Scheme: Scheme, Limits: config.Limits}, store); err != nil {
+	if s.WarmPools, s.poolStatus, err = warmpool.NewREST(warmpool.Config{
+		Scheme: Scheme, Limits: config.Limits, Profiles: s.Profiles, Authorizer: authorizer,
+	}, store); err != nil {
 		return nil, err
 	}
 	if s.WarmPods, s.warmPodStatus, err = warmpod.NewREST(warmpod.Config{Scheme: Scheme}, store); err != nil {
@@ -79,7 +81,7 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 	s.warm = newWarm(s)
 	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
 		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.wrap,
-		Acquirer: s.Live, Streams: streams,
+		Environments: s.RuntimeEnvironments, Profiles: s.Profiles, Acquirer: s.Live, Streams: streams,
 	}, store); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ func SetDefaults_SandboxSpec(spec *SandboxSpec) {
 
 // CompleteSandbox sets what neither the user nor a profile has set.
 func CompleteSandbox(spec *SandboxSpec) {
+	completeLevel(&spec.SecurityLevel)
 	completeResources(&spec.Resources)
 	if spec.Filesystem == nil {
 		spec.Filesystem = &Filesystem{}
@@ -49,6 +50,7 @@ func SetDefaults_WarmPoolSpec(spec *WarmPoolSpec) {
 
 // CompleteWarmPool sets what neither the user nor a profile has set.
 func CompleteWarmPool(spec *WarmPoolSpec) {
+	completeLevel(&spec.SecurityLevel)
 	completeResources(&spec.Resources)
 }
 
@@ -57,6 +59,12 @@ func CompleteWarmPool(spec *WarmPoolSpec) {
 func SetDefaults_Storage(storage *Storage) {
 	if storage.Persistent && storage.VolumeSize == nil {
 		storage.VolumeSize = ptr.To(resource.MustParse("5Gi"))
+	}
+}
+
+func completeLevel(level *SecurityLevel) {
+	if *level == "" {
+		*level = SecurityStandard
 	}
 }
 

@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 	profiled := func() *Sandbox {
 		s := plain()
 		s.Spec.ProfileRef = &ObjectReference{Name: "p"}
-		s.Spec.Resources, s.Spec.Filesystem, s.Spec.SecurityContext.SeccompProfile = nil, nil, nil
+		s.Spec.SecurityLevel, s.Spec.Resources, s.Spec.Filesystem, s.Spec.SecurityContext.SeccompProfile = "", nil, nil, nil
 		return s
 	}
 	with := func(s *Sandbox, change func(*SandboxSpec)) *Sandbox { change(&s.Spec); return s }
@@ -64,7 +64,7 @@ func TestDefaults(t *testing.T) {
 				AutoScaling: &AutoScaling{TargetUtilization: ptr.To[int32](80), ScaleDownDelay: ptr.To[int32](300)},
 			}}},
 		{"a pool whose pods live on", &WarmPool{Spec: WarmPoolSpec{TTL: ptr.To[int32](0), ProfileRef: &ObjectReference{Name: "p"}}},
-			&WarmPool{Spec: WarmPoolSpec{SecurityLevel: SecurityStandard, TTL: ptr.To[int32](0), ProfileRef: &ObjectReference{Name: "p"}}}},
+			&WarmPool{Spec: WarmPoolSpec{TTL: ptr.To[int32](0), ProfileRef: &ObjectReference{Name: "p"}}}},
 		{"a profile", &SandboxProfile{}, &SandboxProfile{Spec: SandboxProfileSpec{SecurityLevel: SecurityStandard}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -71,9 +71,9 @@ type SandboxSpec struct {
 	// runtime is language:version, such as python:3.11, or the name of a
 	// RuntimeEnvironment.
 	Runtime string `json:"runtime"`
-	// securityLevel is standard, high or custom. Default standard.
+	// securityLevel is standard, high or custom. Default: the profile's, or
+	// standard.
 	// +optional
-	// +default="standard"
 	SecurityLevel SecurityLevel `json:"securityLevel,omitempty"`
 	// timeout is the sandbox's lifetime in seconds, from its start. Default 300.
 	// +optional

@@ -49,9 +49,8 @@ type WarmPoolSpec struct {
 	// +optional
 	MaxSize int32 `json:"maxSize,omitempty"`
 	// securityLevel is standard, high or custom; sandboxes of another level
-	// never get a pod of this pool. Default standard.
+	// never get a pod of this pool. Default: the profile's, or standard.
 	// +optional
-	// +default="standard"
 	SecurityLevel SecurityLevel `json:"securityLevel,omitempty"`
 	// ttl is the time in seconds after which an unused pod is replaced. 0:
 	// never. Default 3600.

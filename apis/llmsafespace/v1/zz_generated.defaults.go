@@ -54,9 +54,6 @@ func SetObjectDefaults_ExecutionList(in *ExecutionList) {
 
 func SetObjectDefaults_Sandbox(in *Sandbox) {
 	SetDefaults_SandboxSpec(&in.Spec)
-	if in.Spec.SecurityLevel == "" {
-		in.Spec.SecurityLevel = "standard"
-	}
 	if in.Spec.Timeout == nil {
 		var ptrVar1 int32 = 300
 		in.Spec.Timeout = &ptrVar1
@@ -185,9 +182,6 @@ func SetObjectDefaults_WarmPodList(in *WarmPodList) {
 
 func SetObjectDefaults_WarmPool(in *WarmPool) {
 	SetDefaults_WarmPoolSpec(&in.Spec)
-	if in.Spec.SecurityLevel == "" {
-		in.Spec.SecurityLevel = "standard"
-	}
 	if in.Spec.TTL == nil {
 		var ptrVar1 int32 = 3600
 		in.Spec.TTL = &ptrVar1

@@ -36,6 +36,8 @@ type Options struct {
 	Storage *storage.Options
 	// Limits refuse a flood.
 	Limits Limits
+	// Sandboxes bound what a sandbox may ask for.
+	Sandboxes *SandboxOptions
 	// JobGrace is how long the job of a running turn may stay away before the
 	// turn goes on without it.
 	JobGrace time.Duration
@@ -66,6 +68,7 @@ func NewOptions() *Options {
 		Recommended: recommended,
 		Storage:     storage.NewOptions(),
 		Limits:      Limits{MaxRequestsInFlight: 2000, MaxMutatingRequestsInFlight: 1000, MaxStreams: 10000},
+		Sandboxes:   NewSandboxOptions(),
 		JobGrace:    30 * time.Second,
 	}
 }
@@ -116,6 +119,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The number of writing requests at a time, beyond which they are refused with 429.")
 	fs.IntVar(&o.Limits.MaxStreams, "max-streams", o.Limits.MaxStreams,
 		"The number of open streams of turns and logs, beyond which they are refused with 429. 0 is no limit.")
+	o.Sandboxes.addFlags(fs)
 	fs.DurationVar(&o.JobGrace, "job-grace", o.JobGrace,
 		"How long the job of a running turn may stay away, its connection lost, before the turn is given to another job, or, if something of its answer was seen, fails.")
 	fs.StringSliceVar(&o.Names, "serving-names", o.Names,
@@ -137,6 +141,7 @@ func (o *Options) Validate() error {
 	if o.Limits.MaxStreams < 0 {
 		errs = append(errs, fmt.Errorf("--max-streams=%d must not be negative", o.Limits.MaxStreams))
 	}
+	errs = append(errs, o.Sandboxes.validate()...)
 	if o.JobGrace <= 0 {
 		errs = append(errs, fmt.Errorf("--job-grace=%v must be above 0", o.JobGrace))
 	}
@@ -206,7 +211,8 @@ func (o *Options) Config(ctx context.Context) (_ *Opened, err error) {
 	}()
 	opened := &Opened{Config: &apiserver.Config{
 		GenericConfig: generic,
-		ExtraConfig:   apiserver.ExtraConfig{Store: store, MaxStreams: o.Limits.MaxStreams, Launcher: model.LauncherKubernetes, Broker: turns.Options{JobGrace: o.JobGrace}},
+		ExtraConfig: apiserver.ExtraConfig{Store: store, MaxStreams: o.Limits.MaxStreams, Launcher: model.LauncherKubernetes, Broker: turns.Options{JobGrace: o.JobGrace},
+			Sandboxes: apiserver.SandboxConfig{Limits: o.Sandboxes.limits()}},
 	}}
 	if opened.Records.Storage, _, err = store.Raw(storage.RawConfig{
 		Resource: certificates.Resource, Prefix: certificates.ResourcePrefix, Codec: certificates.Codec(),

@@ -6655,8 +6655,7 @@ func schema_safebeam_apis_llmsafespace_v1_SandboxSpec(ref common.ReferenceCallba
 					},
 					"securityLevel": {
 						SchemaProps: spec.SchemaProps{
-							Description: "securityLevel is standard, high or custom. Default standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
-							Default:     "standard",
+							Description: "securityLevel is standard, high or custom. Default: the profile's, or standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"custom", "high", "standard"},
@@ -7515,8 +7514,7 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPoolSpec(ref common.ReferenceCallb
 					},
 					"securityLevel": {
 						SchemaProps: spec.SchemaProps{
-							Description: "securityLevel is standard, high or custom; sandboxes of another level never get a pod of this pool. Default standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
-							Default:     "standard",
+							Description: "securityLevel is standard, high or custom; sandboxes of another level never get a pod of this pool. Default: the profile's, or standard.\n\nPossible enum values:\n - `\"custom\"` is what the sandbox asks for, within its profile.\n - `\"high\"` is a container with a kernel of its own (gVisor).\n - `\"standard\"` is a container without privileges.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"custom", "high", "standard"},

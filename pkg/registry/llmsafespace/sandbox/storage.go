@@ -18,6 +18,7 @@ import (
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/reference"
 	"safebeam.dev/safebeam/pkg/registry/stream"
 )
 
@@ -27,6 +28,9 @@ type Config struct {
 	Authorizer authorizer.Authorizer
 	// Limits are the largest resources that the server gives.
 	Limits validation.Limits
+	// Environments and Profiles read what sandboxes name.
+	Environments rest.Lister
+	Profiles     rest.Getter
 	// WrapStorage puts the claim of warm pods around the storage of sandboxes,
 	// which are kept below prefix. It lies below the dry-run layer. Nil: every
 	// sandbox is made cold.
@@ -37,7 +41,10 @@ type Config struct {
 }
 
 // REST serves sandboxes.
-type REST struct{ *registry.Store }
+type REST struct {
+	*registry.Store
+	references reference.Reader
+}
 
 var (
 	_ rest.StandardStorage    = &REST{}
@@ -55,7 +62,8 @@ type Storages struct {
 
 // NewStorages returns the storages of sandboxes.
 func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Storages, error) {
-	strategy := newStrategy(config.Scheme, config.Limits)
+	references := reference.Reader{Environments: config.Environments, Profiles: config.Profiles, Authorizer: config.Authorizer}
+	strategy := newStrategy(config.Scheme, config.Limits, references)
 	store := &registry.Store{
 		NewFunc:                   func() runtime.Object { return &v1.Sandbox{} },
 		NewListFunc:               func() runtime.Object { return &v1.SandboxList{} },
@@ -77,7 +85,7 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
 		return nil, err
 	}
-	sandboxes := &REST{store}
+	sandboxes := &REST{store, references}
 	connected := connected{sandboxes, config.Acquirer}
 	return &Storages{
 		Sandbox: sandboxes,
@@ -92,6 +100,15 @@ func (*REST) ShortNames() []string { return []string{"sb"} }
 
 // Categories holds all resources of the project.
 func (*REST) Categories() []string { return []string{"safebeam"} }
+
+// Create makes a sandbox.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	sandbox := obj.(*v1.Sandbox)
+	if err := r.references.MayUse(ctx, r.DefaultQualifiedResource, sandbox.Name, sandbox.Namespace, sandbox.Spec.ProfileRef, specPath.Child("profileRef")); err != nil {
+		return nil, err
+	}
+	return r.Store.Create(remembering(ctx), sandbox, createValidation, options)
+}
 
 // Update changes a sandbox, or makes the one that server-side apply finds
 // missing.

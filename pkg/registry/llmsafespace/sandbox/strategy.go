@@ -16,19 +16,22 @@ import (
 	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/reference"
 )
 
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator
-	limits validation.Limits
+	limits     validation.Limits
+	references reference.Reader
 }
 
-func newStrategy(typer runtime.ObjectTyper, limits validation.Limits) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits}
+func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader) strategy {
+	return strategy{typer, names.SimpleNameGenerator, limits, references}
 }
 
 func (strategy) NamespaceScoped() bool                         { return true }
@@ -40,7 +43,10 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return generic.ResetStatus(v1.SchemeGroupVersion)
 }
 
-func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+// PrepareForCreate makes of the sandbox what it becomes by the objects that it
+// names, as far as they are there; Validate says so where they are not. What
+// stands in the status is the server's, whoever wrote another one.
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	object := obj.(*v1.Sandbox)
 	object.Generation = 1
 	object.Status = v1.SandboxStatus{Phase: v1.SandboxPending}
@@ -50,26 +56,48 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	if !slices.Contains(object.Finalizers, v1.SandboxFinalizer) {
 		object.Finalizers = append(object.Finalizers, v1.SandboxFinalizer)
 	}
-	v1.CompleteSandbox(&object.Spec)
+	seen := s.look(ctx, object)
+	policy.Apply(seen.ProfileSpec(), &object.Spec)
+	if seen.Environment != nil {
+		object.Status.RuntimeEnvironment = seen.Environment.Name
+		object.Status.RuntimeVersion = seen.Environment.Spec.Version
+	}
 }
 
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	object, oldObject := obj.(*v1.Sandbox), old.(*v1.Sandbox)
 	object.Status = oldObject.Status
+	inherit(&object.Spec, &oldObject.Spec)
 	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
 		object.Generation = oldObject.Generation + 1
 	}
 }
 
-func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.Sandbox(obj.(*v1.Sandbox), s.limits)
+func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	sandbox := obj.(*v1.Sandbox)
+	seen := s.look(ctx, sandbox)
+	own := sandbox
+	if policy.SeccompByProfile(seen.ProfileSpec(), &sandbox.Spec) {
+		// It is the profile's, which may name what the level does not let a
+		// sandbox name.
+		own = sandbox.DeepCopy()
+		own.Spec.SecurityContext.SeccompProfile = nil
+	}
+	return append(validation.Sandbox(own, s.limits), held(sandbox, seen)...)
 }
 
 func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validation.SandboxUpdate(obj.(*v1.Sandbox), old.(*v1.Sandbox), s.limits)
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
+	sandbox := obj.(*v1.Sandbox)
+	seen := s.look(ctx, sandbox)
+	if seen.Environment == nil {
+		return nil
+	}
+	return policy.Warnings(seen.Environment, sandbox.Spec.SecurityLevel, sandbox.Spec.Resources)
+}
 
 func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
 	return nil

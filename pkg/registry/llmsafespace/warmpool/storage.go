@@ -4,7 +4,12 @@
 package warmpool
 
 import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -13,6 +18,7 @@ import (
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/reference"
 )
 
 // Config is what the storage needs of its server.
@@ -20,10 +26,16 @@ type Config struct {
 	Scheme *runtime.Scheme
 	// Limits are the largest resources that the server gives.
 	Limits validation.Limits
+	// Profiles reads what pools name.
+	Profiles   rest.Getter
+	Authorizer authorizer.Authorizer
 }
 
 // REST serves warm pools.
-type REST struct{ *registry.Store }
+type REST struct {
+	*registry.Store
+	references reference.Reader
+}
 
 var (
 	_ rest.StandardStorage    = &REST{}
@@ -33,7 +45,8 @@ var (
 
 // NewREST returns the storages of warm pools and of their status.
 func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *generic.StatusREST, error) {
-	strategy := newStrategy(config.Scheme, config.Limits)
+	references := reference.Reader{Profiles: config.Profiles, Authorizer: config.Authorizer}
+	strategy := newStrategy(config.Scheme, config.Limits, references)
 	store := &registry.Store{
 		NewFunc:                   func() runtime.Object { return &v1.WarmPool{} },
 		NewListFunc:               func() runtime.Object { return &v1.WarmPoolList{} },
@@ -48,7 +61,7 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: GetAttrs}); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store}, generic.NewStatusREST(store, statusStrategy{strategy}), nil
+	return &REST{store, references}, generic.NewStatusREST(store, statusStrategy{strategy}), nil
 }
 
 // ShortNames are what people type.
@@ -56,3 +69,27 @@ func (*REST) ShortNames() []string { return []string{"wp"} }
 
 // Categories holds all resources of the project.
 func (*REST) Categories() []string { return []string{"safebeam"} }
+
+// Create makes a pool.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	if err := r.mayUse(ctx, obj); err != nil {
+		return nil, err
+	}
+	return r.Store.Create(ctx, obj, createValidation, options)
+}
+
+// Update changes a pool, or makes the one that server-side apply finds missing.
+func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation,
+		generic.OnUpdate(updateValidation, func(ctx context.Context, obj, old runtime.Object) error {
+			if obj.(*v1.WarmPool).Generation == old.(*v1.WarmPool).Generation {
+				return nil
+			}
+			return r.mayUse(ctx, obj)
+		}), forceAllowCreate, options)
+}
+
+func (r *REST) mayUse(ctx context.Context, obj runtime.Object) error {
+	pool := obj.(*v1.WarmPool)
+	return r.references.MayUse(ctx, r.DefaultQualifiedResource, pool.Name, pool.Namespace, pool.Spec.ProfileRef, field.NewPath("spec", "profileRef"))
+}

@@ -14,19 +14,22 @@ import (
 	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/llmsafespace/reference"
 )
 
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator
-	limits validation.Limits
+	limits     validation.Limits
+	references reference.Reader
 }
 
-func newStrategy(typer runtime.ObjectTyper, limits validation.Limits) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits}
+func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader) strategy {
+	return strategy{typer, names.SimpleNameGenerator, limits, references}
 }
 
 func (strategy) NamespaceScoped() bool                         { return true }
@@ -38,26 +41,49 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return generic.ResetStatus(v1.SchemeGroupVersion)
 }
 
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+// PrepareForCreate completes the pool by its profile, as far as that is there;
+// Validate says so where it is not.
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	object := obj.(*v1.WarmPool)
 	object.Generation = 1
 	object.Status = v1.WarmPoolStatus{}
+	policy.ApplyPool(s.look(ctx, object).ProfileSpec(), &object.Spec)
 }
 
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// look reads the profile that the pool names. Its runtime is looked for by its
+// loop, at all times: what is not there now may come.
+func (s strategy) look(ctx context.Context, pool *v1.WarmPool) *reference.Seen {
+	seen := &reference.Seen{}
+	s.references.Profile(ctx, seen, pool.Namespace, pool.Spec.ProfileRef, field.NewPath("spec", "profileRef"))
+	return seen
+}
+
+func (s strategy) held(ctx context.Context, pool *v1.WarmPool) field.ErrorList {
+	seen := s.look(ctx, pool)
+	return append(seen.Errors, policy.HeldPool(seen.ProfileSpec(), &pool.Spec, field.NewPath("spec"))...)
+}
+
+func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	object, oldObject := obj.(*v1.WarmPool), old.(*v1.WarmPool)
 	object.Status = oldObject.Status
+	policy.ApplyPool(s.look(ctx, object).ProfileSpec(), &object.Spec)
 	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
 		object.Generation = oldObject.Generation + 1
 	}
 }
 
-func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.WarmPool(obj.(*v1.WarmPool), s.limits)
+func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	pool := obj.(*v1.WarmPool)
+	return append(validation.WarmPool(pool, s.limits), s.held(ctx, pool)...)
 }
 
-func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.WarmPoolUpdate(obj.(*v1.WarmPool), old.(*v1.WarmPool), s.limits)
+func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	pool, oldPool := obj.(*v1.WarmPool), old.(*v1.WarmPool)
+	errs := validation.WarmPoolUpdate(pool, oldPool, s.limits)
+	if pool.Generation == oldPool.Generation {
+		return errs // a profile that has gone since holds up no change of the metadata
+	}
+	return append(errs, s.held(ctx, pool)...)
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }

@@ -17,7 +17,8 @@ type SandboxSpecApplyConfiguration struct {
 	// runtime is language:version, such as python:3.11, or the name of a
 	// RuntimeEnvironment.
 	Runtime *string `json:"runtime,omitempty"`
-	// securityLevel is standard, high or custom. Default standard.
+	// securityLevel is standard, high or custom. Default: the profile's, or
+	// standard.
 	SecurityLevel *llmsafespacev1.SecurityLevel `json:"securityLevel,omitempty"`
 	// timeout is the sandbox's lifetime in seconds, from its start. Default 300.
 	Timeout *int32 `json:"timeout,omitempty"`

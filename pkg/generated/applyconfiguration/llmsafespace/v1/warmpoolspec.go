@@ -23,7 +23,7 @@ type WarmPoolSpecApplyConfiguration struct {
 	// maxSize is the largest number of pods, used and unused. 0: no limit.
 	MaxSize *int32 `json:"maxSize,omitempty"`
 	// securityLevel is standard, high or custom; sandboxes of another level
-	// never get a pod of this pool. Default standard.
+	// never get a pod of this pool. Default: the profile's, or standard.
 	SecurityLevel *llmsafespacev1.SecurityLevel `json:"securityLevel,omitempty"`
 	// ttl is the time in seconds after which an unused pod is replaced. 0:
 	// never. Default 3600.
