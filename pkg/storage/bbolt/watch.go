@@ -166,8 +166,9 @@ func (w *watcher) look() step {
 		s.behind = true
 		return s
 	}
-	for _, rev := range revs {
-		s.events = append(s.events, p.history.get(rev))
+	s.events = make([]*event, len(revs))
+	for i, rev := range revs {
+		s.events[i] = p.history.get(rev)
 	}
 	if len(revs) == watchBatch {
 		w.next = revs[watchBatch-1] + 1
