@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/controller/loop"
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
@@ -210,11 +211,11 @@ func (c *Controller) poolChanged(obj any) {
 }
 
 func (c *Controller) environment(pool *v1.WarmPool) *v1.RuntimeEnvironment {
-	var environments []*v1.RuntimeEnvironment
+	var environments []v1.RuntimeEnvironment
 	for _, obj := range c.Environments.GetStore().List() {
-		environments = append(environments, obj.(*v1.RuntimeEnvironment))
+		environments = append(environments, *obj.(*v1.RuntimeEnvironment))
 	}
-	return fit.Resolve(environments, pool.Spec.Runtime)
+	return policy.Resolve(environments, pool.Spec.Runtime)
 }
 
 func (c *Controller) profile(pool *v1.WarmPool) (*v1.SandboxProfile, bool) {

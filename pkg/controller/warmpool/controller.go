@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/controller/loop"
 	"safebeam.dev/safebeam/pkg/gateway/warmpods/fit"
@@ -206,11 +207,11 @@ func (c *Controller) forget(uid types.UID) {
 // template is what a pool's pods are made as. The error is a *launcher.Refusal if
 // it names what is not there.
 func (c *Controller) template(pool *v1.WarmPool) (*fit.Template, *v1.RuntimeEnvironment, error) {
-	var environments []*v1.RuntimeEnvironment
+	var environments []v1.RuntimeEnvironment
 	for _, obj := range c.Environments.GetStore().List() {
-		environments = append(environments, obj.(*v1.RuntimeEnvironment))
+		environments = append(environments, *obj.(*v1.RuntimeEnvironment))
 	}
-	environment := fit.Resolve(environments, pool.Spec.Runtime)
+	environment := policy.Resolve(environments, pool.Spec.Runtime)
 	if environment == nil {
 		return nil, nil, &launcher.Refusal{Reason: "RuntimeNotFound", Message: fmt.Sprintf("no RuntimeEnvironment serves the runtime %q", pool.Spec.Runtime)}
 	}

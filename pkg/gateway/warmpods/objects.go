@@ -48,13 +48,25 @@ func (o Objects) Update(ctx context.Context, pod *v1.WarmPod, change func(*v1.Wa
 	return updated, err
 }
 
-// List reads all WarmPods as they are stored now.
+// List reads all WarmPods as they are stored now: from the store itself, since it
+// is called before the watch cache is filled.
 func (o Objects) List(ctx context.Context) ([]v1.WarmPod, error) {
-	list := &v1.WarmPodList{}
-	if err := o.store.Storage.GetList(ctx, o.store.KeyRootFunc(ctx), storage.ListOptions{Predicate: storage.Everything, Recursive: true}, list); err != nil {
-		return nil, err
+	const page = 500 // a limit is what passes the cache by
+	ctx = request.WithNamespace(ctx, "")
+	var all []v1.WarmPod
+	options := storage.ListOptions{Predicate: storage.Everything, Recursive: true}
+	options.Predicate.Limit = page
+	for {
+		list := &v1.WarmPodList{}
+		if err := o.store.Storage.GetList(ctx, o.store.KeyRootFunc(ctx), options, list); err != nil {
+			return nil, err
+		}
+		all = append(all, list.Items...)
+		if list.Continue == "" {
+			return all, nil
+		}
+		options.Predicate.Continue = list.Continue
 	}
-	return list.Items, nil
 }
 
 // errNotReady: the pod is not what the shelf took it for.

@@ -7,11 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"slices"
-	"strings"
 
 	"k8s.io/utils/ptr"
 
+	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 )
 
@@ -59,21 +58,17 @@ func (t *Template) Write(status *v1.WarmPodStatus) {
 // none. A pod is made as a sandbox is that names the same profile and nothing
 // else: that is who it is for.
 func Design(pool *v1.WarmPool, environment *v1.RuntimeEnvironment, profile *v1.SandboxProfile) *Template {
-	// The defaults of a sandbox, by the function that sets them.
-	sandbox := v1.SandboxSpec{SecurityContext: &v1.SecurityContext{
+	// The defaults of a sandbox, by the functions that set them.
+	sandbox := v1.SandboxSpec{ProfileRef: pool.Spec.ProfileRef, SecurityContext: &v1.SecurityContext{
 		RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](defaultID), RunAsGroup: ptr.To[int64](defaultID),
 	}}
-	if profile != nil {
-		if files := profile.Spec.FilesystemConfig; files != nil && len(files.WritablePaths) > 0 {
-			sandbox.Filesystem = &v1.Filesystem{WritablePaths: append([]string(nil), files.WritablePaths...)}
-		}
-		if profile.Spec.SeccompProfile != "" {
-			sandbox.SecurityContext.SeccompProfile = &v1.SeccompProfile{Type: v1.SeccompLocalhost, LocalhostProfile: profile.Spec.SeccompProfile}
-		}
-	}
-	v1.CompleteSandbox(&sandbox)
 	spec := pool.Spec.DeepCopy()
-	v1.CompleteWarmPool(spec) // a pool that was made without its profile
+	var rules *v1.SandboxProfileSpec
+	if profile != nil {
+		rules = &profile.Spec
+	}
+	policy.Apply(rules, &sandbox)
+	policy.ApplyPool(rules, spec) // a pool that was made before its profile
 	t := &Template{
 		Environment:     environment.Name,
 		SecurityLevel:   spec.SecurityLevel,
@@ -123,29 +118,4 @@ func orEmpty[T any](p *T) *T {
 		p = new(T)
 	}
 	return p
-}
-
-// Resolve returns the environment that serves a runtime: the one of that name,
-// or one of language:version, rather by its own version than by one that it
-// serves as well. It returns nil if there is none.
-func Resolve(environments []*v1.RuntimeEnvironment, runtime string) *v1.RuntimeEnvironment {
-	language, version, versioned := strings.Cut(runtime, ":")
-	var found *v1.RuntimeEnvironment
-	exact := false
-	for _, e := range environments {
-		own := e.Spec.Version == version
-		switch {
-		case !versioned:
-			if e.Name == runtime {
-				return e
-			}
-			continue
-		case e.Spec.Language != language || !own && !slices.Contains(e.Spec.ServesVersions, version):
-			continue
-		case found != nil && (exact && !own || exact == own && found.Name < e.Name):
-			continue
-		}
-		found, exact = e, own
-	}
-	return found
 }
