@@ -432,10 +432,20 @@ func (w *worker) value() string {
 	return fmt.Sprintf("%d.%d.%s", w.id, w.n, strings.Repeat("x", w.rng.IntN(1500)))
 }
 
+// session is how the API server writes: answered when staged, acknowledged when
+// settled. Every other write goes without.
+func (w *worker) session() (context.Context, func(context.Context) error) {
+	ctx := context.Background()
+	if w.rng.IntN(2) == 0 {
+		return ctx, func(context.Context) error { return nil }
+	}
+	return w.s.db.Session(ctx)
+}
+
 func (w *worker) put() bool {
 	key, sl := w.slot()
 	value := w.value()
-	ctx := context.Background()
+	ctx, settle := w.session()
 	// What is staged before a put is durable if the put is.
 	owner := journal.Owner(fmt.Sprintf("w%d/staged", w.id))
 	js := w.owner(owner)
@@ -451,6 +461,9 @@ func (w *worker) put() bool {
 	if !resp.Succeeded {
 		w.s.Errorf("put %s at %d: %+v", key, sl.rev, resp.KV)
 		return false
+	}
+	if err := settle(ctx); err != nil {
+		return w.refused(err)
 	}
 	*sl = slot{acked: value, rev: resp.Revision}
 	w.acked(resp.Revision)
@@ -468,13 +481,17 @@ func (s *slots) ack(number int64) {
 func (w *worker) delete() bool {
 	key, sl := w.slot()
 	sl.maybe = append(sl.maybe, "")
-	resp, err := w.s.db.Client().Kubernetes.OptimisticDelete(context.Background(), key, sl.rev, kubernetes.DeleteOptions{})
+	ctx, settle := w.session()
+	resp, err := w.s.db.Client().Kubernetes.OptimisticDelete(ctx, key, sl.rev, kubernetes.DeleteOptions{})
 	if err != nil {
 		return w.refused(err)
 	}
 	if !resp.Succeeded {
 		w.s.Errorf("delete %s at %d failed", key, sl.rev)
 		return false
+	}
+	if err := settle(ctx); err != nil {
+		return w.refused(err)
 	}
 	*sl = slot{}
 	w.acked(resp.Revision)
