@@ -7,12 +7,18 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/klog/v2"
 
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/apiserver"
 	"safebeam.dev/safebeam/pkg/apiserver/options"
 	"safebeam.dev/safebeam/pkg/controller"
@@ -44,6 +50,9 @@ func (o *Options) addSandboxes(ctx context.Context, opened *options.Opened, serv
 	})
 	storages.Live.Serve(gateway)
 	machine := localsandbox.Runtimes(ctx, "/")
+	if err := server.GenericAPIServer.AddReadyzChecks(runtimesKnown(storages.RuntimeEnvironments, machine)); err != nil {
+		return controller.SandboxOptions{}, err
+	}
 	return controller.SandboxOptions{
 		Launcher:    o.sandboxLauncher(ctx, opened, gateway, tokens),
 		LostReason:  launcher.ReasonLauncherRestarted,
@@ -93,4 +102,27 @@ func findSandboxd(asked string) (string, error) {
 		return "", fmt.Errorf("%s is neither beside %s nor on PATH: build it, or name it with --sandboxd-binary", sandboxdName, self)
 	}
 	return filepath.Abs(path)
+}
+
+// runtimesKnown is the part of readiness that says that sandboxes can be made:
+// whoever finds a new server ready finds its runtimes too. Once that was so, it
+// is nobody's business but the user's what there is.
+func runtimesKnown(environments rest.Getter, machine []llmsafespacev1.RuntimeEnvironment) healthz.HealthChecker {
+	var known atomic.Bool
+	return healthz.NamedCheck("runtimeenvironments", func(r *http.Request) error {
+		if known.Load() {
+			return nil
+		}
+		for i := range machine {
+			obj, err := environments.Get(r.Context(), machine[i].Name, &metav1.GetOptions{})
+			if err != nil {
+				return fmt.Errorf("runtime environment %s: %w", machine[i].Name, err)
+			}
+			if obj.(*llmsafespacev1.RuntimeEnvironment).Status.LastValidated == nil {
+				return fmt.Errorf("runtime environment %s has not been looked at", machine[i].Name)
+			}
+		}
+		known.Store(true)
+		return nil
+	})
 }

@@ -61,6 +61,12 @@ var (
 		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the programs: %w\n%s", err, output)
 		}
+		// It has to run where there is no library.
+		sandboxd := exec.Command("go", "build", "-o", programs+"/", "./cmd/sandboxd")
+		sandboxd.Dir, sandboxd.Env = build.Dir, append(os.Environ(), "CGO_ENABLED=0")
+		if output, err := sandboxd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building sandboxd: %w\n%s", err, output)
+		}
 		for _, plugin := range []string{"kubectl-create-turn", "kubectl-create-conversation", "kubectl-chat"} {
 			if err := os.Symlink("safebeam", filepath.Join(programs, plugin)); err != nil {
 				return err

@@ -76,7 +76,7 @@ func (s *Spec) complete() error {
 		s.WritablePaths = []string{"/workspace", "/tmp"}
 	}
 	for _, path := range s.WritablePaths {
-		if err := checkWritable(path); err != nil {
+		if err := CheckWritable(path); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,8 @@ func (s *Spec) size(path int) uint64 {
 // ours are the directories that the launcher lays out itself.
 var ours = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/dev", "/sys", "/run/safebeam"}
 
-func checkWritable(path string) error {
+// CheckWritable refuses a writable path that is the launcher's own business.
+func CheckWritable(path string) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" || path == "/run" {
 		return fmt.Errorf("writable path %q is no clean absolute path below /", path)
 	}

@@ -9,6 +9,7 @@ import (
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/launcher"
+	"safebeam.dev/safebeam/pkg/launcher/bubblewrap"
 )
 
 // refuse says why a pod will not be made, and nil if it will.
@@ -18,6 +19,11 @@ func refuse(spec launcher.PodSpec) *launcher.Refusal {
 	}
 	if profile := spec.SecurityContext.SeccompProfile; profile != nil && profile.Type == llmsafespacev1.SeccompLocalhost {
 		return notSupported(fmt.Sprintf("seccomp profile %q is a file of a node of a cluster: the local launcher has one filter for all", profile.LocalhostProfile))
+	}
+	for _, path := range spec.Filesystem.WritablePaths {
+		if err := bubblewrap.CheckWritable(path); err != nil {
+			return notSupported(err.Error() + ": that is read-only in local sandboxes")
+		}
 	}
 	if spec.Storage != nil && spec.Storage.Persistent {
 		return notSupported("storage.persistent needs a volume of bounded size, which the local launcher cannot make: ephemeralStorage is what /workspace and /tmp hold")
@@ -46,6 +52,9 @@ func Warnings(spec *llmsafespacev1.SandboxSpec) []string {
 	pod := launcher.PodSpec{SecurityLevel: spec.SecurityLevel, Storage: spec.Storage}
 	if spec.SecurityContext != nil {
 		pod.SecurityContext = *spec.SecurityContext
+	}
+	if spec.Filesystem != nil {
+		pod.Filesystem = *spec.Filesystem
 	}
 	var warnings []string
 	if refusal := refuse(pod); refusal != nil {
