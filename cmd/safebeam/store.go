@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -103,10 +104,11 @@ func syncDir(name string) error {
 func newRestore(dir func() string) *cobra.Command {
 	bump := int64(0)
 	command := &cobra.Command{
-		Use:   "restore FILE",
+		Use:   "restore FILE|-",
 		Short: "Make a store of a snapshot",
 		Long: `Verify a snapshot and make a new store of it. The data directory must have no
-store: move the old one away first.
+store: move the old one away first. The snapshot may come on standard input; it
+is kept in the data directory until it is verified.
 
 The new store begins far beyond the revision of the snapshot, and without
 history, so that clients of the old store are told to list anew instead of
@@ -115,7 +117,12 @@ believing that nothing has happened.`,
   safebeam store restore --data-dir DATA_DIR safebeam.snapshot`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			report, err := bbolt.Restore(command.Context(), args[0], dir(), bump)
+			file, remove, err := snapshotFile(args[0], command.InOrStdin(), filepath.Dir(dir()))
+			if err != nil {
+				return err
+			}
+			defer remove()
+			report, err := bbolt.Restore(command.Context(), file, dir(), bump)
 			if err != nil {
 				return inUse(err)
 			}
@@ -125,6 +132,32 @@ believing that nothing has happened.`,
 	}
 	command.Flags().Int64Var(&bump, "bump-revision", bump, fmt.Sprintf("By how much the revision is raised; at least, and by default, %d.", int64(bbolt.MinBump)))
 	return command
+}
+
+// snapshotFile gives a name to a snapshot that comes on standard input: a whole
+// one is told by its end.
+func snapshotFile(name string, stdin io.Reader, dir string) (file string, remove func(), err error) {
+	if name != "-" {
+		return name, func() {}, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", nil, err
+	}
+	copied, err := os.CreateTemp(dir, "restore-*.snapshot")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() { _ = os.Remove(copied.Name()) } // what stays costs room, and nothing else
+	if _, err := io.Copy(copied, stdin); err != nil {
+		err = errors.Join(err, copied.Close())
+		remove()
+		return "", nil, fmt.Errorf("reading the snapshot: %w", err)
+	}
+	if err := copied.Close(); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return copied.Name(), remove, nil
 }
 
 func newDefrag(dir func() string) *cobra.Command {

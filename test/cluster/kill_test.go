@@ -40,13 +40,27 @@ func serverUp(t *testing.T, before string) {
 	})
 }
 
-func serverPod(t *testing.T) string {
+// serverPod is the name of the one pod that is there to stay.
+func serverPod(t *testing.T) (name string) {
 	t.Helper()
-	pods, err := kube.CoreV1().Pods(system).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=safebeam-apiserver"})
-	if err != nil || len(pods.Items) != 1 {
-		t.Fatalf("%d pods of the API server, %v", len(pods.Items), err)
-	}
-	return pods.Items[0].Name
+	eventually(t, 60*time.Second, func(ctx context.Context) error {
+		pods, err := kube.CoreV1().Pods(system).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=safebeam-apiserver"})
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, pod := range pods.Items {
+			if pod.DeletionTimestamp == nil {
+				name = pod.Name
+				n++
+			}
+		}
+		if n != 1 {
+			return fmt.Errorf("%d pods of the API server", n)
+		}
+		return nil
+	})
+	return name
 }
 
 // follow streams a turn in the background; the returned function waits for its
