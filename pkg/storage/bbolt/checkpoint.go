@@ -161,9 +161,8 @@ func (db *DB) checkpointFailed(err error) error {
 
 // fold writes one checkpoint.
 func (db *DB) fold(ctx context.Context, head *snapshot, dirty *dirtySet, frozen *journalLayer, next state) error {
-	f := &folder{db: db, ctx: ctx}
+	f := &folder{db: db, ctx: ctx, room: int(min(dirty.bytes, chunkBytes))}
 	defer f.abandon()
-	var buf []byte
 	for _, key := range dirty.keys {
 		e := head.view.get(key)
 		switch {
@@ -177,8 +176,7 @@ func (db *DB) fold(ctx context.Context, head *snapshot, dirty *dirtySet, frozen 
 			err := f.do(len(key)+len(e.value), func(tx *bolt.Tx) error {
 				keys := tx.Bucket(bucketKeys)
 				keys.FillPercent = keysFillPercent
-				buf = encodeStored(make([]byte, 0, len(e.value)+maxMeta), e)
-				return keys.Put([]byte(key), buf)
+				return keys.Put([]byte(key), f.encode(e))
 			})
 			if err != nil {
 				return err
@@ -218,6 +216,21 @@ type folder struct {
 	tx    *bolt.Tx
 	keys  int64
 	bytes int
+	// arena holds the values of tx, which bbolt refers to until its end. room
+	// is how large it is made.
+	arena []byte
+	room  int
+}
+
+// encode returns the value of e in bbolt. It is good until the end of the
+// transaction.
+func (f *folder) encode(e *entry) []byte {
+	if need := len(e.value) + maxMeta; cap(f.arena)-len(f.arena) < need {
+		f.arena = make([]byte, 0, max(need, f.room))
+	}
+	at := len(f.arena)
+	f.arena = encodeStored(f.arena, e)
+	return f.arena[at:len(f.arena):len(f.arena)]
 }
 
 func (f *folder) do(size int, fn func(tx *bolt.Tx) error) error {
@@ -253,7 +266,9 @@ func (f *folder) commit() error {
 	}
 	f.tx, f.keys, f.bytes = nil, 0, 0
 	f.db.wal.fsyncs.Add(2)
-	return tx.Commit()
+	err := tx.Commit()
+	f.arena = f.arena[:0]
+	return err
 }
 
 func (f *folder) abandon() {
