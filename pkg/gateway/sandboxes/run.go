@@ -399,6 +399,10 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 				}
 			}
 		case *sandboxpb.RunResponse_StdinAck:
+			// A terminal has a stdin, whether anything is sent to it or not.
+			if r.stdin == nil && m.StdinAck.Offset == 0 {
+				continue
+			}
 			if r.stdin == nil || !r.stdin.acknowledge(m.StdinAck.Offset, m.StdinAck.Closed) {
 				return Exit{}, p.misbehaved(l, "process %q acknowledges stdin that was never sent", r.id)
 			}

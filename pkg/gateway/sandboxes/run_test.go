@@ -212,6 +212,17 @@ func TestTerminalTakesInputAndControlCharacters(t *testing.T) {
 	}
 }
 
+func TestATerminalThatNobodyTypesOnIsNoMisbehaviour(t *testing.T) {
+	t.Parallel()
+	sb, _, _ := newGateway(t).sandbox(t, "pod")
+	for range 2 {
+		exit, out := mustRun(t, sb, sandboxes.Command{ID: <-ids, Argv: []string{"sh", "-c", "tty >/dev/null && echo terminal; sleep 0.1"}, TTY: &sandboxes.WindowSize{Rows: 24, Cols: 80}}, sandboxes.Streams{})
+		if exit.Code != 0 || out.stdout.String() != "terminal\r\n" {
+			t.Errorf("exit %+v, output %q", exit, out.stdout.String())
+		}
+	}
+}
+
 func TestSignalsReachTheGroup(t *testing.T) {
 	t.Parallel()
 	sb, _, _ := newGateway(t).sandbox(t, "pod")
