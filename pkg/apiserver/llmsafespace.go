@@ -32,6 +32,8 @@ import (
 type SandboxConfig struct {
 	// Limits are the largest resources of one sandbox.
 	Limits validation.Limits
+	// Shortfalls are what the launcher cannot honour of a sandbox. Nil: nothing.
+	Shortfalls func(*llmsafespacev1.SandboxSpec) []string
 }
 
 // SandboxStorages are the REST storages of llmsafespace.dev and what is behind
@@ -80,7 +82,7 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 	s.Live = live.New(live.Options{Bindings: s.Bindings})
 	s.warm = newWarm(s)
 	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
-		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, WrapStorage: s.wrap,
+		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, Shortfalls: config.Shortfalls, WrapStorage: s.wrap,
 		Environments: s.RuntimeEnvironments, Profiles: s.Profiles, Acquirer: s.Live, Streams: streams,
 	}, store); err != nil {
 		return nil, err

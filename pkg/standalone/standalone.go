@@ -25,6 +25,7 @@ import (
 	"safebeam.dev/safebeam/pkg/gateway/channels"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	"safebeam.dev/safebeam/pkg/launcher/local"
+	"safebeam.dev/safebeam/pkg/launcher/localsandbox"
 )
 
 // Ready is what a running process tells.
@@ -46,6 +47,7 @@ func Run(ctx context.Context, o *Options, ready func(Ready)) (err error) {
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 
+	opened.ExtraConfig.Sandboxes.Shortfalls = localsandbox.Warnings
 	server, err := opened.Complete().New()
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -217,7 +219,13 @@ func TestWhatTheLocalLauncherCannotHonourIsSaid(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			user.Create(t, tc.name, tc.change)
+			var warnings warningList
+			warned := rest.CopyConfig(user.Config)
+			warned.WarningHandler = &warnings
+			sandboxes.NewUser(t, warned, user.Namespace).Create(t, tc.name, tc.change)
+			if !strings.Contains(warnings.String(), tc.message) {
+				t.Errorf("the creator was warned of %q", warnings.String())
+			}
 			sandbox := user.UntilTrue(t, tc.name, "judged", func(s *v1.Sandbox) bool {
 				return meta.FindStatusCondition(s.Status.Conditions, v1.SandboxPodCreated) != nil && (!tc.runs || s.Status.Phase == v1.SandboxRunning)
 			})
@@ -230,6 +238,24 @@ func TestWhatTheLocalLauncherCannotHonourIsSaid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// warningList keeps the warnings that a server sends.
+type warningList struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (w *warningList) HandleWarningHeader(_ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, text)
+}
+
+func (w *warningList) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.text, "; ")
 }
 
 func TestBadSandboxesAreRefusedOnTheirField(t *testing.T) {

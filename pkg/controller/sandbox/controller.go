@@ -24,9 +24,6 @@ import (
 	"safebeam.dev/safebeam/pkg/launcher"
 )
 
-// Finalizer keeps the object of a sandbox until nothing is left of its pod.
-const Finalizer = "llmsafespace.dev/sandbox"
-
 const (
 	// A worker waits for two or three short requests, and a burst of sandboxes
 	// should not wait in one line.
@@ -267,7 +264,7 @@ func (c *Controller) end(ctx context.Context, sandbox *llmsafespacev1.Sandbox, e
 
 // release lets the object go.
 func (c *Controller) release(ctx context.Context, sandbox *llmsafespacev1.Sandbox) error {
-	if !slices.Contains(sandbox.Finalizers, Finalizer) {
+	if !slices.Contains(sandbox.Finalizers, llmsafespacev1.SandboxFinalizer) {
 		return nil
 	}
 	if err := c.bindings.Drop(ctx, sandbox); err != nil && !apierrors.IsNotFound(err) {
@@ -278,7 +275,7 @@ func (c *Controller) release(ctx context.Context, sandbox *llmsafespacev1.Sandbo
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": sandbox.UID, "resourceVersion": sandbox.ResourceVersion,
-		"finalizers": slices.DeleteFunc(slices.Clone(sandbox.Finalizers), func(f string) bool { return f == Finalizer }),
+		"finalizers": slices.DeleteFunc(slices.Clone(sandbox.Finalizers), func(f string) bool { return f == llmsafespacev1.SandboxFinalizer }),
 	}})
 	if err != nil {
 		return err

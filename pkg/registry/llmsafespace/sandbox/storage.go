@@ -31,6 +31,9 @@ type Config struct {
 	// Environments and Profiles read what sandboxes name.
 	Environments rest.Lister
 	Profiles     rest.Getter
+	// Shortfalls are what the launcher cannot honour of a specification, as far as
+	// that is known beforehand: its creator is warned. Nil: nothing.
+	Shortfalls func(*v1.SandboxSpec) []string
 	// WrapStorage puts the claim of warm pods around the storage of sandboxes,
 	// which are kept below prefix. It lies below the dry-run layer. Nil: every
 	// sandbox is made cold.
@@ -63,7 +66,7 @@ type Storages struct {
 // NewStorages returns the storages of sandboxes.
 func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Storages, error) {
 	references := reference.Reader{Environments: config.Environments, Profiles: config.Profiles, Authorizer: config.Authorizer}
-	strategy := newStrategy(config.Scheme, config.Limits, references)
+	strategy := newStrategy(config.Scheme, config.Limits, references, config.Shortfalls)
 	store := &registry.Store{
 		NewFunc:                   func() runtime.Object { return &v1.Sandbox{} },
 		NewListFunc:               func() runtime.Object { return &v1.SandboxList{} },

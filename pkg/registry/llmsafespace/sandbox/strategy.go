@@ -28,10 +28,12 @@ type strategy struct {
 	names.NameGenerator
 	limits     validation.Limits
 	references reference.Reader
+	// shortfalls is Config.Shortfalls.
+	shortfalls func(*v1.SandboxSpec) []string
 }
 
-func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits, references}
+func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader, shortfalls func(*v1.SandboxSpec) []string) strategy {
+	return strategy{typer, names.SimpleNameGenerator, limits, references, shortfalls}
 }
 
 func (strategy) NamespaceScoped() bool                         { return true }
@@ -96,7 +98,11 @@ func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []st
 	if seen.Environment == nil {
 		return nil
 	}
-	return policy.Warnings(seen.Environment, sandbox.Spec.SecurityLevel, sandbox.Spec.Resources)
+	warnings := policy.Warnings(seen.Environment, sandbox.Spec.SecurityLevel, sandbox.Spec.Resources)
+	if s.shortfalls != nil {
+		warnings = append(warnings, s.shortfalls(&sandbox.Spec)...)
+	}
+	return warnings
 }
 
 func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
