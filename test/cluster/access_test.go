@@ -151,6 +151,27 @@ func TestPolicyHoldsTheControllerToItsJobs(t *testing.T) {
 	refused(t, "cannot create resource \"pods\"", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: a}]}\n", create...)
 }
 
+// The same for the pods of sandboxes, in a namespace that is open to those.
+func TestPolicyKeepsSecretsOutOfPodsOfTheController(t *testing.T) {
+	needCluster(t)
+	t.Parallel()
+	ns := closedNamespace(t)
+	kubectl(t, "", "-n", ns, "create", "rolebinding", "safebeam-sandboxes", "--clusterrole=safebeam-sandboxes", "--serviceaccount="+system+":safebeam-controller")
+	kubectl(t, "", "-n", ns, "create", "secret", "generic", "key", "--from-literal=api-key=k")
+	create := []string{"-n", ns, "--as=" + controller, "create", "--dry-run=server", "-f", "-"}
+	const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {llmsafespace.dev/type: sandbox}}
+spec:
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+  containers: [{name: a, image: localhost/probe:dev, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]
+`
+	refused(t, "a pod mounts its token for the gateway, its own volume and scratch space, and nothing else", pod+"  volumes: [{name: s, secret: {secretName: key}}]\n", create...)
+	refused(t, "a pod belongs to one Sandbox or WarmPod", pod, create...)
+}
+
 const plainJob = `
 apiVersion: batch/v1
 kind: Job

@@ -8,7 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,26 +20,28 @@ import (
 // nothing but verification by it makes the API available.
 func TestServerPutsItsAuthorityBack(t *testing.T) {
 	needCluster(t)
-	bundle := func() string {
-		return kubectl(t, "", "get", "apiservice", "v1.tightbeam.dev", "-o", "jsonpath={.spec.caBundle}")
+	field := func(service, field string) string {
+		return kubectl(t, "", "get", "apiservice", service, "-o", "jsonpath={.spec."+field+"}")
 	}
-	if skip := kubectl(t, "", "get", "apiservice", "v1.tightbeam.dev", "-o", "jsonpath={.spec.insecureSkipTLSVerify}"); skip != "" && skip != "false" {
-		t.Errorf("insecureSkipTLSVerify is %s", skip)
-	}
-	before := bundle()
+	before := field(apiServices[0], "caBundle")
 	authority(t, before)
-	foreign, _, err := cert.GenerateSelfSignedCertKey("somebody-else", nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubectl(t, "", "patch", "apiservice", "v1.tightbeam.dev", "--type=merge", "-p", `{"spec":{"caBundle":"`+base64.StdEncoding.EncodeToString(foreign)+`"}}`)
-	eventually(t, 40*time.Second, func(context.Context) error {
-		if bundle() != before {
-			return errors.New("the APIService still has the other authority")
+	for _, service := range apiServices {
+		if skip := field(service, "insecureSkipTLSVerify"); skip != "" && skip != "false" {
+			t.Errorf("insecureSkipTLSVerify of %s is %s", service, skip)
 		}
-		return nil
-	})
-	kubectl(t, "", "wait", "--for=condition=Available", "--timeout=60s", "apiservice", "v1.tightbeam.dev")
+		foreign, _, err := cert.GenerateSelfSignedCertKey("somebody-else", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kubectl(t, "", "patch", "apiservice", service, "--type=merge", "-p", `{"spec":{"caBundle":"`+base64.StdEncoding.EncodeToString(foreign)+`"}}`)
+		eventually(t, 40*time.Second, func(context.Context) error {
+			if field(service, "caBundle") != before {
+				return fmt.Errorf("%s still has the other authority", service)
+			}
+			return nil
+		})
+		kubectl(t, "", "wait", "--for=condition=Available", "--timeout=60s", "apiservice", service)
+	}
 	kubectl(t, "", "get", "turns", "-A")
 }
 

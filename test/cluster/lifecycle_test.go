@@ -48,13 +48,13 @@ func TestUninstallAndMovingOverFromCRDs(t *testing.T) {
 	echo(t, ns, `{}`)
 	say(t, ns, "x")
 
-	kubectl(t, "", "delete", "tightbeammodels,tightbeamchannels,conversations", "--all", "-A", "--timeout=60s")
-	kubectl(t, "", "delete", "apiservice", "v1.tightbeam.dev")
+	kubectl(t, "", "delete", "tightbeammodels,tightbeamchannels,conversations,warmpools,sandboxes", "--all", "-A", "--timeout=60s")
+	kubectl(t, "", append([]string{"delete", "apiservice"}, apiServices...)...)
 	kubectl(t, "", "delete", "-k", deploy, "--ignore-not-found", "--timeout=90s")
 	kubectl(t, "", "delete", "namespace", ns, "--timeout=60s")
 	for _, kind := range []string{"clusterroles", "clusterrolebindings", "validatingadmissionpolicies", "validatingadmissionpolicybindings", "apiservices", "namespaces"} {
 		for _, line := range strings.Split(kubectl(t, "", "get", kind, "-o", "name"), "\n") {
-			if strings.Contains(line, "safebeam") || strings.Contains(line, "tightbeam") {
+			if strings.Contains(line, "safebeam") || strings.Contains(line, "tightbeam") || strings.Contains(line, "llmsafespace") {
 				t.Errorf("left behind: %s", line)
 			}
 		}
@@ -76,7 +76,7 @@ func TestUninstallAndMovingOverFromCRDs(t *testing.T) {
 		return err
 	})
 	kubectl(t, "", "apply", "-k", deploy)
-	kubectl(t, "", "wait", "--for=condition=Available", "--timeout=120s", "apiservice", "v1.tightbeam.dev")
+	kubectl(t, "", append([]string{"wait", "--for=condition=Available", "--timeout=120s", "apiservice"}, apiServices...)...)
 	kubectl(t, saved, "apply", "-f", "-")
 	model, err := own.TightbeamV1().TightbeamModels(ns).Get(t.Context(), "claude-sonnet", metav1.GetOptions{})
 	if err != nil || model.Spec.SecretName != "llm-anthropic-key" {

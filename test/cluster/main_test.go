@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// apiServices are those of artifacts/deploy.
+var apiServices = []string{"v1.tightbeam.dev", "v1.llmsafespace.dev"}
+
 // needCluster skips a test that needs one.
 func needCluster(t *testing.T) {
 	t.Helper()
@@ -81,7 +84,7 @@ func setUp() error {
 			return err
 		}
 	}
-	return run("kubectl", "wait", "--for=condition=Available", "--timeout=60s", "apiservice", "v1.tightbeam.dev")
+	return run("kubectl", append([]string{"wait", "--for=condition=Available", "--timeout=60s", "apiservice"}, apiServices...)...)
 }
 
 // bootLocal starts hack/cluster, with the images that `make images` has made.
