@@ -117,7 +117,12 @@ func New(o Options) (*Controller, error) {
 	}
 	if _, err := o.Pools.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    c.poolChanged,
-		UpdateFunc: func(_, obj any) { c.poolChanged(obj) },
+		UpdateFunc: func(old, obj any) {
+			a, b := old.(*v1.WarmPool), obj.(*v1.WarmPool)
+			if a.UID != b.UID || a.Generation != b.Generation || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) {
+				c.poolChanged(obj)
+			}
+		},
 		DeleteFunc: func(obj any) {
 			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
 				o.Shelf.RemovePool(types.NamespacedName(name))

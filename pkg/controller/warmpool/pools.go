@@ -76,9 +76,10 @@ func (c *Controller) syncPool(ctx context.Context, name cache.ObjectName) (time.
 		return 0, errors.Join(errs...)
 	}
 	c.remember(pool.UID, func(m *memory) { m.scale = p.scale })
-	errs = append(errs, c.create(ctx, pool, p.create))
+	// Said before it is done: a burst of pods takes a while to make.
 	after, err := c.tell(ctx, pool, s, p, refusal)
 	p.wakeAt(s.now, s.now.Add(after))
+	errs = append(errs, c.create(ctx, pool, p.create))
 	if p.again.IsZero() {
 		return 0, errors.Join(append(errs, err)...)
 	}

@@ -1,0 +1,75 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command warmpoolbench measures warm pools of a standalone server: how long a
+// create takes that answers Running, one after another, at a rate and in bursts,
+// what a claim costs the store and the API, and how fast pools refill. The pods
+// are real local sandboxes. It prints lines of the form
+//
+//	figure NAME VALUE UNIT
+//
+// Everything, the pods included, shares the machine: what a burst takes is also
+// what starting the pods that make up for it takes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "directory of safebeam and sandboxd")
+	short := flag.Bool("short", false, "fewer of everything")
+	rate := flag.Float64("rate", 45, "creates per second of the Poisson arrivals")
+	duration := flag.Duration("duration", time.Minute, "how long they arrive")
+	n := flag.Int("n", 500, "creates one after another")
+	only := flag.String("only", "", "names of sections, with commas; default: all")
+	flag.Parse()
+	if *short {
+		*n, *duration = 100, 10*time.Second
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *bin, *n, *rate, *duration, *short, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "warmpoolbench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin string, n int, rate float64, duration time.Duration, short bool, only string) error {
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("machine: %d CPUs, %s, load %spods: local sandboxes, on the same machine\n", runtime.NumCPU(), runtime.Version(), load)
+	b, err := start(ctx, bin)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	bursts := []int{50, 100, 300}
+	if short {
+		bursts = []int{50, 100}
+	}
+	for _, section := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"cost", func(ctx context.Context) error { return b.cost(ctx, 50) }},
+		{"sequential", func(ctx context.Context) error { return b.sequential(ctx, n) }},
+		{"result", func(ctx context.Context) error { return b.firstResult(ctx, n/2) }},
+		{"poisson", func(ctx context.Context) error { return b.poisson(ctx, rate, duration) }},
+		{"bursts", func(ctx context.Context) error { return b.bursts(ctx, bursts) }},
+	} {
+		if only != "" && !strings.Contains(","+only+",", ","+section.name+",") {
+			continue
+		}
+		if err := section.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w\n%s", section.name, err, b.log())
+		}
+	}
+	return nil
+}
