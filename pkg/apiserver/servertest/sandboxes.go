@@ -71,6 +71,8 @@ type Sandbox struct {
 	Workspace string
 	// Sandboxd is the process.
 	Sandboxd *sandboxdtest.Process
+	// SandboxdConfig is what it was told.
+	SandboxdConfig sandboxdtest.Config
 
 	server *Server
 }
@@ -138,9 +140,10 @@ func (sandbox *Sandbox) Connect(t testing.TB) {
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sandbox.Sandboxd = sandboxdtest.Start(t, sandboxdtest.Config{
+	sandbox.SandboxdConfig = sandboxdtest.Config{
 		Gateway: s.gateway.address, CA: s.gateway.ca, TokenFile: file, WritablePaths: []string{sandbox.Workspace},
-	})
+	}
+	sandbox.Sandboxd = sandboxdtest.Start(t, sandbox.SandboxdConfig)
 	s.AwaitSandbox(t, sandbox, llmsafespacev1.SandboxRunning)
 }
 
