@@ -9,12 +9,13 @@ cluster: ## Boot the test cluster of hack/cluster
 
 # Tests on a cluster run on that of E2E_KUBECONFIG, which has our images; else on
 # hack/cluster, which is up for as long as they run, or as it was up before.
-ON_CLUSTER := $(if $(E2E_KUBECONFIG),,E2E_CLUSTER=1 hack/cluster/cluster run)
+ON_CLUSTER := $(if $(E2E_KUBECONFIG),PATH="$$PATH:$(CURDIR)/bin",E2E_CLUSTER=1 hack/cluster/cluster run)
+NEEDS := $(if $(E2E_KUBECONFIG),kubectl,image-tarballs)
 
 .PHONY: e2e-cluster
-e2e-cluster: image-tarballs ## End-to-end tests as it is deployed; E2E_KUBECONFIG=… for any cluster
+e2e-cluster: $(NEEDS) ## End-to-end tests as it is deployed; E2E_KUBECONFIG=… for any cluster
 	$(ON_CLUSTER) go test ./test/cluster -count=1 -timeout=30m $(TESTFLAGS)
 
 .PHONY: bench-cluster
-bench-cluster: image-tarballs build ## Time to first token, load and requests through a real kube-apiserver; BENCHFLAGS=-short
+bench-cluster: $(NEEDS) ## Time to first token, load and requests through a real kube-apiserver; BENCHFLAGS=-short
 	E2E_BENCH=1 $(ON_CLUSTER) go test ./test/cluster -count=1 -timeout=60m -run '^TestBench' -v $(BENCHFLAGS)
