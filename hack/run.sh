@@ -2,8 +2,9 @@
 # Copyright 2026 The Safebeam Authors.
 # SPDX-License-Identifier: Apache-2.0
 
-# Starts Safebeam on this machine, asks a model something, and leaves the server
-# running: in the foreground on a terminal, else in the background.
+# Starts Safebeam on this machine, asks a model something, runs Python in a
+# sandbox, and leaves the server running: in the foreground on a terminal, else
+# in the background.
 #
 #   hack/run.sh          start (or use what runs already) and show
 #   hack/run.sh stop     end the server that was left in the background
@@ -150,13 +151,62 @@ show kubectl create turn first-steps --name "$turn" --model "$model" --follow \
 # The conversation's sums follow its turns within moments.
 kubectl wait conversation/first-steps --for=jsonpath='{.status.lastTurnTime}' --timeout=10s >/dev/null || true
 
+# show_sandbox has a sandbox made and runs Python in it. A machine without
+# bubblewrap has all but that.
+show_sandbox() {
+  if ! kubectl get runtimeenvironment python -o jsonpath='{.status.available}' 2>/dev/null | grep -q true; then
+    say "There is no python3 in /usr here, so no sandbox is shown."
+    return
+  fi
+  if ! command -v bwrap >/dev/null; then
+    say "Sandboxes need bubblewrap on this machine (apt-get install bubblewrap), so none is shown."
+    return
+  fi
+  say "A sandbox, and Python in it:"
+  if ! kubectl get sandbox first-steps -o jsonpath='{.status.phase}' 2>/dev/null | grep -q Running; then
+    kubectl delete sandbox first-steps --ignore-not-found >/dev/null
+    show kubectl create -f - <<SANDBOX
+apiVersion: llmsafespace.dev/v1
+kind: Sandbox
+metadata:
+  name: first-steps
+spec:
+  runtime: python:3.10
+  timeout: 3600
+SANDBOX
+    if ! kubectl wait sandbox/first-steps --for=condition=Ready --timeout=30s >/dev/null 2>&1; then
+      kubectl get sandbox first-steps -o jsonpath='{.status.phase}: {.status.reason}: {.status.message}{"\n"}' >&2
+      return
+    fi
+  fi
+  show kubectl create -f - <<EXECUTION
+apiVersion: llmsafespace.dev/v1
+kind: Execution
+metadata:
+  name: $turn
+spec:
+  sandbox: first-steps
+  code: |
+    import os, platform
+    print("Python", platform.python_version(), "as user", os.getuid())
+    print("The sum of the first 1000 squares is", sum(n * n for n in range(1001)))
+    print("Its network has", os.listdir("/sys/class/net") if os.path.exists("/sys/class/net") else open("/proc/net/dev").read().count(":"), "interface")
+EXECUTION
+  # It may have ended before anybody could wait for it.
+  kubectl wait "execution/$turn" --for=jsonpath='{.status.completionTime}' --timeout=60s >/dev/null
+  show kubectl get execution "$turn" -o jsonpath='{.status.stdout.head}{.status.stderr.head}'
+}
+show_sandbox
+
 say "What the server has now:"
 show kubectl get tightbeammodels,conversations,turns
+show kubectl get sandboxes,executions
 
 say "Go on:"
 cat <<TXT
   export KUBECONFIG=$KUBECONFIG PATH=$PWD/bin:\$PATH
   kubectl chat first-steps
+  kubectl sandbox exec -it first-steps -- python3
   kubectl create turn first-steps --message "And in two?" --follow
   kubectl get turns -w
   kubectl get --raw /apis/tightbeam.dev/v1/namespaces/default/conversations/first-steps/log

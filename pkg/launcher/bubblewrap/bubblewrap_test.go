@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,4 +243,14 @@ func commandOf(argv ...string) sandboxes.Command {
 
 func streamsOf(take func(sandboxes.Chunk) error) sandboxes.Streams {
 	return sandboxes.Streams{Output: take}
+}
+
+func TestAStrictUmaskKeepsNoSandboxOut(t *testing.T) {
+	// The umask is the whole process's, so this test is not parallel.
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	_, sb := newWorld(t).start(t, bubblewrap.Spec{})
+	if got := sh(t, sb, "echo inside").stdout; got != "inside\n" {
+		t.Errorf("it says %q", got)
+	}
 }

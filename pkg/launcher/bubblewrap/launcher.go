@@ -87,6 +87,9 @@ func New(o Options) (*Launcher, error) {
 	if err := os.MkdirAll(o.StateDir, 0o711); err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(o.StateDir, 0o711); err != nil { // whatever the umask is
+		return nil, err
+	}
 	l := &Launcher{options: o, filter: filter, root: os.Geteuid() == 0, uids: map[uint32]bool{}}
 	return l, l.try()
 }

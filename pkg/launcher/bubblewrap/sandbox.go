@@ -228,7 +228,8 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 	if err := s.cgroup.add(s.pid); err != nil {
 		s.cmd.Process.Kill()
 		s.cmd.Wait()
-		return err
+		// bwrap may have given up meanwhile, and then says why.
+		return fmt.Errorf("%w: %s", err, s.log)
 	}
 	_, err = blockIn.Write([]byte{1})
 	return err
