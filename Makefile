@@ -13,7 +13,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 K8S_VERSION := $(shell sed -n 's/^\tk8s.io\/apiserver v0\./v1./p' go.mod)
 # kubectl finds these on PATH; the others answer its shell completion.
-PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat
+PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat kubectl-sandbox
 LINKS := $(PLUGINS) $(PLUGINS:kubectl-%=kubectl_complete-%)
 
 # Where hack/ensure-go.sh puts Go if the one there is too old.

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	utilexec "k8s.io/client-go/util/exec"
 
 	"safebeam.dev/safebeam/pkg/cli"
 )
@@ -33,6 +35,11 @@ func run(ctx context.Context, streams genericiooptions.IOStreams, name string, a
 	}
 	command.SetArgs(args)
 	if err := command.ExecuteContext(ctx); err != nil {
+		// The end of a command elsewhere is no error of ours.
+		if exit := utilexec.ExitError(nil); errors.As(err, &exit) && exit.Exited() {
+			fmt.Fprintln(streams.ErrOut, err)
+			return exit.ExitStatus()
+		}
 		fmt.Fprintf(streams.ErrOut, "error: %v\n", err)
 		return 1
 	}

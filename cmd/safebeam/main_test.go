@@ -29,6 +29,7 @@ func TestTheNameItIsCalledByChoosesTheCommand(t *testing.T) {
 		"kubectl-create-turn":         "kubectl create turn CONVERSATION",
 		"kubectl-create-conversation": "kubectl create conversation NAME",
 		"kubectl-chat":                "kubectl chat CONVERSATION",
+		"kubectl-sandbox":             "kubectl sandbox run --runtime",
 		"renamed":                     "safebeam standalone",
 	} {
 		if code, out, _ := call(t, name, "--help"); code != 0 || !strings.Contains(out, want) {

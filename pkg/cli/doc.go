@@ -3,7 +3,7 @@
 
 // Package cli has the user's commands: what kubectl runs as its plugins
 // kubectl-create-turn, kubectl-create-conversation and kubectl-chat, and what
-// safebeam has as create and chat.
+// safebeam has as create and chat. Those for sandboxes are in package sandbox.
 //
 // Laws:
 //   - They talk the public API and nothing else, with the flags, kubeconfig and

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"safebeam.dev/safebeam/pkg/cli/sandbox"
 )
 
 // Plugins are the programs that kubectl looks for on PATH, by their names, and
@@ -18,6 +20,7 @@ func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Comman
 		"create turn":         newCreateTurn,
 		"create conversation": newCreateConversation,
 		"chat":                newChat,
+		"sandbox":             sandbox.New,
 	} {
 		file, path := strings.ReplaceAll(words, " ", "-"), "kubectl "+words
 		plugins["kubectl-"+file] = func() *cobra.Command { return standsAlone(path, command(path, streams), streams) }
@@ -26,7 +29,8 @@ func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Comman
 	return plugins
 }
 
-// Commands are those of safebeam: create turn, create conversation, chat.
+// Commands are those of safebeam: create turn, create conversation, chat,
+// sandbox.
 func Commands(streams genericiooptions.IOStreams) []*cobra.Command {
 	create := &cobra.Command{
 		Use:   "create",
@@ -35,7 +39,7 @@ func Commands(streams genericiooptions.IOStreams) []*cobra.Command {
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	create.AddCommand(newCreateTurn("safebeam create turn", streams), newCreateConversation("safebeam create conversation", streams))
-	return []*cobra.Command{create, newChat("safebeam chat", streams)}
+	return []*cobra.Command{create, newChat("safebeam chat", streams), sandbox.New("safebeam sandbox", streams)}
 }
 
 // standsAlone makes a root command of a command, known to its user as path.
