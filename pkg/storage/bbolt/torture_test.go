@@ -433,13 +433,17 @@ func (w *worker) value() string {
 }
 
 // session is how the API server writes: answered when staged, acknowledged when
-// settled. Every other write goes without.
+// settled, some of it with another's sync. A third of the writes go without.
 func (w *worker) session() (context.Context, func(context.Context) error) {
 	ctx := context.Background()
-	if w.rng.IntN(2) == 0 {
+	switch w.rng.IntN(3) {
+	case 0:
+		return w.s.db.Session(ctx)
+	case 1:
+		return w.s.db.Ahead(ctx)
+	default:
 		return ctx, func(context.Context) error { return nil }
 	}
-	return w.s.db.Session(ctx)
 }
 
 func (w *worker) put() bool {
