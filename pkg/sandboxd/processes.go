@@ -148,6 +148,7 @@ func (s *processes) tell(stream sandboxpb.Processes_RunServer, p *process.Proces
 	var told uint64 // of stdin
 	toldClosed := false
 	exited := false
+	var pace pacer
 	for {
 		_, written, closed, input := a.InputState()
 		if input != nil && (written-told >= process.StdinWindow/4 || written > told && written == received(a) || closed && !toldClosed) {
@@ -164,10 +165,19 @@ func (s *processes) tell(stream sandboxpb.Processes_RunServer, p *process.Proces
 			}}}); err != nil {
 				return err
 			}
+			var wait <-chan time.Time
+			if a.Capped() {
+				wait = pace.after(len(chunk.Data), time.Now())
+			}
+			if wait == nil {
+				wait = now
+			}
 			select {
 			case <-a.Kicked():
 				return status.Error(codes.Aborted, process.ErrTakenOver.Error())
-			default:
+			case <-wait:
+			case <-stream.Context().Done():
+				return context.Cause(stream.Context())
 			}
 			continue
 		}
@@ -205,6 +215,46 @@ func (s *processes) tell(stream sandboxpb.Processes_RunServer, p *process.Proces
 			return nil
 		}
 	}
+}
+
+// now is over.
+var now = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
+
+const (
+	// smallChunk is what is worth waiting for more, paceBurst how many of them go
+	// out at once, and paceInterval how often one does after that.
+	smallChunk   = 4 << 10
+	paceBurst    = 64
+	paceInterval = 10 * time.Millisecond
+)
+
+// A pacer holds back small chunks of a process that writes many of them, so that
+// what it writes next goes with them: each chunk is an event that somebody keeps.
+type pacer struct {
+	credit int
+	last   time.Time
+}
+
+// after returns what to wait for behind a chunk, nil for nothing.
+func (p *pacer) after(size int, now time.Time) <-chan time.Time {
+	if size >= smallChunk {
+		return nil
+	}
+	if p.last.IsZero() {
+		p.credit = paceBurst
+	} else {
+		p.credit = min(p.credit+int(now.Sub(p.last)/paceInterval), paceBurst)
+	}
+	p.last = now
+	if p.credit > 0 {
+		p.credit--
+		return nil
+	}
+	return time.After(paceInterval)
 }
 
 func received(a *process.Attachment) uint64 {

@@ -212,8 +212,8 @@ func (e *execution) restore(ctx context.Context) error {
 	if e.object.Status.Phase == v1.ExecutionRunning {
 		e.uncertainTo = e.numbers.Reserved()
 	}
-	if start := e.object.Status.StartTime; start != nil {
-		e.started = *start
+	if start := e.object.Status.StartTime; start != nil && e.chunks > 0 {
+		e.started = *start // else the process is to tell
 	}
 	return nil
 }

@@ -160,7 +160,8 @@ func broken(err error, began bool) outcome {
 func (o outcome) apply(status *v1.ExecutionStatus, started, now metav1.MicroTime, number int64, outputs *[2]capture) {
 	status.Phase, status.Reason, status.Message = o.phase, o.reason, o.message
 	status.ExitCode, status.Signal = o.exitCode, o.signal
-	if !started.IsZero() {
+	// Until now it was when it was about to start.
+	if status.StartTime = nil; !started.IsZero() {
 		status.StartTime = &started
 	}
 	status.CompletionTime, status.LastEvent = &now, number

@@ -45,7 +45,7 @@ func (e *execution) start() {
 	}
 	err := r.insist(r.ctx, "starting execution "+e.String(), func(ctx context.Context) error {
 		object, err := r.store.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
-			status.Phase = v1.ExecutionRunning
+			status.Phase, status.StartTime = v1.ExecutionRunning, ptr.To(e.now())
 		})
 		if err == nil {
 			e.set(object)

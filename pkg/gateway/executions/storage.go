@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 )
@@ -58,7 +59,7 @@ func (s *executionStorage) Create(ctx context.Context, key string, obj, out runt
 		return err
 	}
 	if runs {
-		object.Status.Phase = v1.ExecutionRunning
+		object.Status.Phase, object.Status.StartTime = v1.ExecutionRunning, ptr.To(e.now())
 	}
 	if out == nil {
 		out = &v1.Execution{}

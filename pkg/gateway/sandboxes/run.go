@@ -332,6 +332,12 @@ const (
 	chunkCost = 128
 )
 
+// Capped output comes in a bounded number of pieces: see process.OutputPolicy.
+const (
+	pieceBytes = 16
+	minPieces  = 1024
+)
+
 // hear takes what sandboxd says until the process is over, and believes none of it
 // that does not fit.
 func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, error) {
@@ -433,6 +439,9 @@ func (r *run) check(o *sandboxpb.Output) error {
 	r.last = o.Number
 	r.totals[i] += uint64(len(o.Data))
 	r.ends[i] = o.Offset + uint64(len(o.Data))
+	if most := 2 * (max((uint64(r.output.Head)+uint64(r.output.Tail))/pieceBytes, minPieces) + minPieces); r.output.Capped && o.Number > most {
+		return fmt.Errorf("chunk %d of output that is capped at %d and %d bytes", o.Number, r.output.Head, r.output.Tail)
+	}
 	if r.output.Capped && r.totals[i] > uint64(r.output.Head)+uint64(r.output.Tail) {
 		return fmt.Errorf("more output than the cap of %d and %d bytes lets through", r.output.Head, r.output.Tail)
 	}

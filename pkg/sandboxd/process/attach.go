@@ -61,6 +61,9 @@ func (a *Attachment) Detach() {
 // Kicked is closed when another attachment wants the process.
 func (a *Attachment) Kicked() <-chan struct{} { return a.kicked }
 
+// Capped reports whether the output is kept to a cap.
+func (a *Attachment) Capped() bool { return a.p.output.policy.Capped }
+
 // Next returns the next chunk. Without one it returns whether the output is
 // complete, and what to wait for.
 func (a *Attachment) Next() (chunk Chunk, ok, closed bool, change <-chan struct{}) {

@@ -18,8 +18,8 @@ const (
 
 // OutputPolicy bounds an output log.
 type OutputPolicy struct {
-	// Capped keeps Head bytes of the beginning and Tail bytes of the end of each
-	// stream, and the writer never waits. Otherwise it waits while Window bytes
+	// Capped keeps Head bytes of the beginning, less of very many small pieces, and
+	// Tail bytes of the end of each stream, and the writer never waits. Otherwise it waits while Window bytes
 	// are unacknowledged.
 	Capped     bool
 	Window     int
@@ -36,6 +36,11 @@ const (
 	// chunkOverhead is charged for every chunk beside its bytes, so that a guest
 	// that writes single bytes holds no more memory than one that writes pages.
 	chunkOverhead = 128
+	// A capped stream has no more chunks of its beginning than Head over pieceBytes,
+	// or minPieces if that is more, so that single bytes do not make a log of many
+	// times its size.
+	pieceBytes = 16
+	minPieces  = 1024
 	// mergeBelow is the size up to which small writes that nobody has read yet
 	// are put together.
 	mergeBelow = 16 << 10
@@ -45,6 +50,8 @@ const (
 	// ownAbove is the size from which a chunk keeps the buffer it was read into.
 	ownAbove = 8 << 10
 )
+
+func (p OutputPolicy) pieces() int { return max(p.Head/pieceBytes, minPieces) }
 
 func (p OutputPolicy) bounded() OutputPolicy {
 	if p.Window <= 0 {
@@ -85,6 +92,7 @@ type outputLog struct {
 	held    int     // what chunks cost
 	totals  [streams]uint64
 	heads   [streams]int // bytes kept as head
+	pieces  [streams]int // and the chunks that they came in
 	tails   [streams]*ring
 	closed  bool
 	dropped bool // nobody will read any more
@@ -126,8 +134,12 @@ func (l *outputLog) append(s Stream, buffer *[]byte, n int) {
 func (l *outputLog) appendCapped(s Stream, data []byte) {
 	if !l.dropped {
 		if n := min(len(data), l.policy.Head-l.heads[s]); n > 0 {
+			before := l.last
 			l.add(s, l.totals[s], data[:n])
 			l.heads[s] += n
+			if l.pieces[s] += int(l.last - before); l.pieces[s] >= l.policy.pieces() {
+				l.heads[s] = l.policy.Head // that is enough
+			}
 			l.totals[s] += uint64(n)
 			data = data[n:]
 		}

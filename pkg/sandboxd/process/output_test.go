@@ -202,3 +202,29 @@ func TestStdinIsTakenOnceAndWithinItsWindow(t *testing.T) {
 		t.Errorf("got %q, ended %v", got.String(), ended)
 	}
 }
+
+func TestACapBoundsTheChunksToo(t *testing.T) {
+	l := newOutputLog(OutputPolicy{Capped: true, Head: 64 << 10, Tail: 1 << 10})
+	const written = 50_000
+	read := uint64(0)
+	take := func() {
+		for {
+			chunk, ok, _, _ := l.next(read)
+			if !ok {
+				return
+			}
+			read = chunk.Number
+		}
+	}
+	for range written {
+		buffer := buffers.Get().(*[]byte)
+		(*buffer)[0] = 'x'
+		l.append(Stdout, buffer, 1)
+		take() // each is handed out by itself
+	}
+	l.close()
+	take()
+	if most := uint64(l.policy.pieces() + 1); read > most || l.total(Stdout) != written {
+		t.Errorf("%d chunks of %d bytes, %d counted", read, written, l.total(Stdout))
+	}
+}
