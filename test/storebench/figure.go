@@ -75,6 +75,8 @@ func (b *bench) aims(objects int) []aim {
 		atMost("fsyncs for each create, 1 writer", "fsyncs_per_create_1", 1.02),
 		atMost("fsyncs for each create, 64 writers", "fsyncs_per_create_64", 0.06),
 		atMost("1,000 raw watches at 100 writes/s, p99 in ms", "watch_1000_raw_p99_ms", 20),
+		atMost("longest create during a defragmentation in ms", "online_defragment_longest_ms", 50),
+		atMost("longest create during a compaction in ms", "online_compact_longest_ms", 50),
 		atMost("first read after kill -9 in ms", stored+"_restart_ms", 1000),
 		{what: "disk in MB, against etcd's", figure: stored + "_disk_mb", bound: 1, over: stored + "_disk_mb_etcd"},
 	}

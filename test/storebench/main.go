@@ -42,7 +42,7 @@ type bench struct {
 
 // sections in the order in which they run. The section slowed is what slow runs
 // in a process of its own.
-var sections = []string{"disk", "rounds", "syncs", "slow", "fanout", "cache", "restart"}
+var sections = []string{"disk", "rounds", "syncs", "slow", "fanout", "cache", "online", "restart"}
 
 const sectionSlowed = "slowed"
 
@@ -168,6 +168,7 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 		},
 		"fanout":  func() error { return b.runFanOut(ctx, 1000, 100) },
 		"cache":   func() error { return b.runCacheFill(ctx, min(b.objects, 10000)) },
+		"online":  func() error { return b.runOnline(ctx, b.objects) },
 		"restart": func() error { return b.runRestart(ctx, b.objects) },
 	}
 	for _, section := range sections {

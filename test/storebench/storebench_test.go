@@ -98,7 +98,7 @@ func TestEveryAimHasItsFigure(t *testing.T) {
 		}
 		names["fsyncs_per_"+s.name] = true
 	}
-	for _, other := range []string{"disk_fdatasync_p50_ms", "watch_1000_raw_p99_ms", "objects_7_restart_ms", "objects_7_disk_mb", "objects_7_disk_mb_etcd"} {
+	for _, other := range []string{"disk_fdatasync_p50_ms", "watch_1000_raw_p99_ms", "online_defragment_longest_ms", "online_compact_longest_ms", "objects_7_restart_ms", "objects_7_disk_mb", "objects_7_disk_mb_etcd"} {
 		names[other] = true
 	}
 	for _, a := range (&bench{}).aims(7) {
@@ -146,6 +146,17 @@ func TestEveryScenarioRunsOnOurStore(t *testing.T) {
 		if got.ops == 0 || got.errors > 0 {
 			t.Errorf("%s: %d operations, %d errors", s.name, got.ops, got.errors)
 		}
+	}
+}
+
+func TestTheWriterGoesOnWhileTheStoreWorksOnItself(t *testing.T) {
+	var out strings.Builder
+	b := bench{out: &out, dir: t.TempDir(), duration: 20 * time.Millisecond}
+	if err := b.runOnline(t.Context(), 500); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.figures) != 5 {
+		t.Errorf("%d figures:\n%s", len(b.figures), out.String())
 	}
 }
 
