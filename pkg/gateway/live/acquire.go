@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
@@ -50,7 +51,13 @@ func (l *Live) Hold(object *v1.Sandbox) (*sandboxes.Sandbox, func(), error) {
 	if s == nil {
 		return nil, nil, apierrors.NewNotFound(v1.Resource("sandboxes"), object.Name)
 	}
-	if err := usable(s.object); err != nil {
+	// Who asks may have read what is not observed here yet: a write is observed
+	// when it has returned, and can be read as soon as it is stored.
+	newest := s.object
+	if order, err := resourceversion.CompareResourceVersion(object.ResourceVersion, newest.ResourceVersion); err == nil && order > 0 {
+		newest = object
+	}
+	if err := usable(newest); err != nil {
 		return nil, nil, err
 	}
 	binding, ok := l.Bindings.ByOwner(object.UID)

@@ -197,7 +197,7 @@ func (sb *Sandbox) run(ctx context.Context, r *run) (Exit, error) {
 	exit, err := sb.overAll(ctx, r, p, l)
 	var notStarted *StartError
 	if err != nil && !r.survive && !errors.As(err, &notStarted) {
-		sb.stopLater(p, r.id)
+		sb.stopLater(p, r.id, r.started)
 	}
 	return exit, err
 }
@@ -236,7 +236,7 @@ func (sb *Sandbox) overAll(ctx context.Context, r *run, p *pod, l *link) (Exit, 
 
 // stopLater stops a process that nobody waits for any more. If that fails, its
 // detach time does it.
-func (sb *Sandbox) stopLater(p *pod, id string) {
+func (sb *Sandbox) stopLater(p *pod, id string, started bool) {
 	p.server.owned.Go(func() {
 		l, _ := p.current()
 		if l == nil {
@@ -244,7 +244,18 @@ func (sb *Sandbox) stopLater(p *pod, id string) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), lastWord)
 		defer cancel()
-		l.processes.Stop(ctx, &sandboxpb.StopRequest{Id: id})
+		for wait := 10 * time.Millisecond; ; wait *= 2 {
+			_, err := l.processes.Stop(ctx, &sandboxpb.StopRequest{Id: id})
+			if started || status.Code(err) != codes.NotFound {
+				return
+			}
+			// It may be about to be started.
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
 	})
 }
 

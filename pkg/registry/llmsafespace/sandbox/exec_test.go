@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -214,19 +215,31 @@ func TestCommandEndsWithItsClient(t *testing.T) {
 	s := servertest.Start(t, servertest.Settings{Sandboxes: true})
 	box := s.NewSandbox(t, namespace, "box")
 	for i, p := range protocols {
-		alive := filepath.Join(box.Workspace, fmt.Sprint("alive-", i))
+		pidFile := filepath.Join(box.Workspace, fmt.Sprint("pid-", i))
 		ctx, leave := context.WithCancel(t.Context())
 		options := remotecommand.StreamOptions{Stdout: io.Discard}
 		done := make(chan error, 1)
 		go func() {
-			done <- p.executor(t, s, execURL(s, "box", options, "sh", "-c", "trap 'rm "+alive+"; exit' TERM; touch "+alive+"; while :; do sleep 0.02; done")).StreamWithContext(ctx, options)
+			done <- p.executor(t, s, execURL(s, "box", options, "sh", "-c", "echo $$ >"+pidFile+".new; mv "+pidFile+".new "+pidFile+"; exec sleep 600")).StreamWithContext(ctx, options)
 		}()
-		await(t, func() bool { _, err := os.Stat(alive); return err == nil })
+		var pid int
+		await(t, func() bool {
+			select {
+			case err := <-done:
+				t.Fatalf("%s: the command has ended: %v", p.name, err)
+			default:
+			}
+			written, err := os.ReadFile(pidFile)
+			if err == nil {
+				pid, err = strconv.Atoi(strings.TrimSpace(string(written)))
+			}
+			return err == nil
+		})
 		leave()
 		if err := <-done; err == nil {
 			t.Errorf("%s: the command ended", p.name)
 		}
-		await(t, func() bool { _, err := os.Stat(alive); return errors.Is(err, os.ErrNotExist) })
+		await(t, func() bool { return ended(pid) })
 	}
 }
 
@@ -248,6 +261,13 @@ func TestManyExecsAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// ended reports whether a process is no more, or waits to be reaped.
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err != nil || strings.HasPrefix(state, "Z")
 }
 
 // pattern is stdin without end.
