@@ -104,6 +104,14 @@ func (c *cgroup) make(dir string, settings [][2]string) bool {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return false
 	}
+	// The sandbox's user binds them in, whatever the umask is here, or was when
+	// the one above was made.
+	for _, open := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(open, 0o755); err != nil {
+			os.Remove(dir)
+			return false
+		}
+	}
 	for _, s := range settings {
 		if err := os.WriteFile(filepath.Join(dir, s[0]), []byte(s[1]), 0); err != nil {
 			os.Remove(dir)
