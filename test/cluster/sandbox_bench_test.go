@@ -159,13 +159,12 @@ func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return l
 func TestBenchColdCreate(t *testing.T) {
 	needBench(t)
 	user := sandboxUser(t)
-	var total, bound, gone samples
+	var total, gone samples
 	for i := range rounds(20, 5) {
 		name := fmt.Sprintf("cold-%d", i)
 		began := time.Now()
 		sandbox := user.Running(t, name, small)
 		total = append(total, time.Since(began))
-		bound = append(bound, time.Duration(sandbox.Status.Timings.BoundMilliseconds)*time.Millisecond)
 		pod := podOf(t, sandbox)
 		if i == 0 {
 			for _, condition := range pod.Status.Conditions {
@@ -175,9 +174,7 @@ func TestBenchColdCreate(t *testing.T) {
 		gone = append(gone, user.Gone(t, name))
 	}
 	fmt.Println("cold create to Running:", total)
-	fmt.Println("  of it until the pod was made and bound:", bound)
 	fmt.Println("delete to gone:        ", gone)
 	figure("cold_create_cluster_p50_ms", milliseconds(total.at(.5)), "ms")
-	figure("cold_create_bound_cluster_p50_ms", milliseconds(bound.at(.5)), "ms")
 	figure("sandbox_delete_cluster_p50_ms", milliseconds(gone.at(.5)), "ms")
 }
