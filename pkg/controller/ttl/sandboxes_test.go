@@ -64,15 +64,18 @@ func TestSandboxesAndExecutionsAreDeletedEachWhenItsTimeIsOver(t *testing.T) {
 		return metav1.ObjectMeta{Namespace: "ns", Name: name, UID: "uid", ResourceVersion: "7"}
 	}
 	client := fake.NewSimpleClientset(
-		&llmsafespacev1.Sandbox{
-			ObjectMeta: meta("box"), Spec: llmsafespacev1.SandboxSpec{TTLSecondsAfterFinished: ptr.To[int32](10)},
-			Status: llmsafespacev1.SandboxStatus{Phase: llmsafespacev1.SandboxLost, CompletionTime: ptr.To(metav1.NewTime(t0))},
-		},
 		&llmsafespacev1.Execution{
 			ObjectMeta: meta("run"), Spec: llmsafespacev1.ExecutionSpec{Sandbox: "box", Code: "large", TTLSecondsAfterFinished: ptr.To[int32](30)},
 			Status: llmsafespacev1.ExecutionStatus{Phase: llmsafespacev1.ExecutionSucceeded, CompletionTime: ptr.To(metav1.NewMicroTime(t0))},
 		},
 	)
+	// The tracker guesses the plural of objects that it is given, and not of these.
+	if _, err := client.LlmsafespaceV1().Sandboxes("ns").Create(t.Context(), &llmsafespacev1.Sandbox{
+		ObjectMeta: meta("box"), Spec: llmsafespacev1.SandboxSpec{TTLSecondsAfterFinished: ptr.To[int32](10)},
+		Status: llmsafespacev1.SandboxStatus{Phase: llmsafespacev1.SandboxLost, CompletionTime: ptr.To(metav1.NewTime(t0))},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	deletes := make(chan clienttesting.DeleteAction, 10)
 	client.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		deletes <- action.(clienttesting.DeleteAction)
