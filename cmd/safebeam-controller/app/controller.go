@@ -170,6 +170,9 @@ func (o *Options) work(ctx context.Context, cluster clientset.Interface, own ver
 		return err
 	}
 	defer func() { stopWatching(); wait() }()
+	var tell func()
+	sandboxes.Recorder, tell = events(watching, cluster)
+	defer tell()
 	loops, err := controller.New(controller.Options{Client: own, Launcher: launcher, Sandboxes: sandboxes, TurnTTL: &o.TurnTTL})
 	if err != nil {
 		return err
