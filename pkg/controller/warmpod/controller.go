@@ -116,7 +116,7 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	if _, err := o.Pools.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.poolChanged,
+		AddFunc: c.poolChanged,
 		UpdateFunc: func(old, obj any) {
 			a, b := old.(*v1.WarmPool), obj.(*v1.WarmPool)
 			if a.UID != b.UID || a.Generation != b.Generation || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) {
