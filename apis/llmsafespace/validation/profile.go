@@ -35,6 +35,10 @@ func profileSpec(spec *v1.SandboxProfileSpec, limits Limits, path *field.Path) f
 	for i, policy := range spec.NetworkPolicies {
 		policyPath := path.Child("networkPolicies").Index(i)
 		errs = append(errs, check.OneOf(policy.Type, policyPath.Child("type"), v1.PolicyEgress, v1.PolicyIngress)...)
+		if policy.Type == v1.PolicyIngress && len(policy.Rules) > 0 {
+			errs = append(errs, field.Forbidden(policyPath.Child("rules"), "ingress is from the sandbox's own namespace or not at all: leave the rules out"))
+			continue
+		}
 		errs = append(errs, rules(policy.Rules, policyPath.Child("rules"))...)
 	}
 	errs = append(errs, packages(spec.PreInstalledPackages, path.Child("preInstalledPackages"))...)

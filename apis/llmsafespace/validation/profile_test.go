@@ -29,6 +29,7 @@ func TestSandboxProfileRefuses(t *testing.T) {
 		checktest.By("no language", func(p sbp) { p.Spec.Language = "" }, field.ErrorTypeRequired, "spec.language", "python"),
 		checktest.By("a seccomp profile elsewhere", func(p sbp) { p.Spec.SeccompProfile = "a/../../b" }, field.ErrorTypeInvalid, "spec.seccompProfile", "relative path"),
 		checktest.By("a third direction", func(p sbp) { p.Spec.NetworkPolicies[0].Type = "Egress" }, field.ErrorTypeNotSupported, "spec.networkPolicies[0].type", `"egress", "ingress"`),
+		checktest.By("ingress by ranges", func(p sbp) { p.Spec.NetworkPolicies[0].Type = v1.PolicyIngress }, field.ErrorTypeForbidden, "spec.networkPolicies[0].rules", "leave the rules out"),
 		checktest.By("a domain", func(p sbp) { p.Spec.NetworkPolicies[0].Rules[0] = v1.NetworkRule{Domain: "a.example"} }, field.ErrorTypeForbidden, "spec.networkPolicies[0].rules[0].domain", "by cidr"),
 		checktest.By("a package that is an option", func(p sbp) { p.Spec.PreInstalledPackages[0] = "-r" }, field.ErrorTypeInvalid, "spec.preInstalledPackages[0]", "no option"),
 		checktest.By("too much memory", func(p sbp) { p.Spec.ResourceDefaults.Memory = amount("9Gi") }, field.ErrorTypeInvalid, "spec.resourceDefaults.memory", "at most 8Gi"),

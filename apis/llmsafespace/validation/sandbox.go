@@ -5,6 +5,7 @@ package validation
 
 import (
 	"path"
+	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -36,8 +37,11 @@ func SandboxUpdate(sandbox, old *v1.Sandbox, limits Limits) field.ErrorList {
 	return errs
 }
 
-// SandboxStatusUpdate validates what the controller observed. A terminal phase
-// is never left.
+// phases are in the order of a sandbox's life; what is not in here ends it.
+var phases = []v1.SandboxPhase{v1.SandboxPending, v1.SandboxCreating, v1.SandboxRunning, v1.SandboxTerminating}
+
+// SandboxStatusUpdate validates what was observed. Life goes one way, and a
+// terminal phase is never left.
 func SandboxStatusUpdate(sandbox, old *v1.Sandbox) field.ErrorList {
 	errs := apivalidation.ValidateObjectMetaUpdate(&sandbox.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
 	statusPath, status := field.NewPath("status"), &sandbox.Status
@@ -46,6 +50,12 @@ func SandboxStatusUpdate(sandbox, old *v1.Sandbox) field.ErrorList {
 	errs = append(errs, metav1validation.ValidateConditions(status.Conditions, statusPath.Child("conditions"))...)
 	if before := old.Status.Phase; before.Terminal() && status.Phase != before {
 		errs = append(errs, field.Forbidden(statusPath.Child("phase"), "cannot change: the sandbox is "+string(before)))
+	}
+	if before, now := slices.Index(phases, old.Status.Phase), slices.Index(phases, status.Phase); now >= 0 && now < before {
+		errs = append(errs, field.Forbidden(statusPath.Child("phase"), "cannot go back: the sandbox is "+string(old.Status.Phase)))
+	}
+	if old.Status.StartTime != nil && !old.Status.StartTime.Equal(status.StartTime) {
+		errs = append(errs, field.Forbidden(statusPath.Child("startTime"), "cannot change once it is set"))
 	}
 	if status.Phase.Terminal() && status.CompletionTime == nil {
 		errs = append(errs, field.Required(statusPath.Child("completionTime"), "a sandbox that is over says since when"))
@@ -72,8 +82,12 @@ func sandboxSpec(spec *v1.SandboxSpec, limits Limits, path *field.Path) field.Er
 	if spec.NetworkAccess != nil {
 		errs = append(errs, rules(spec.NetworkAccess.Egress, path.Child("networkAccess", "egress"))...)
 	}
-	errs = append(errs, filesystem(spec.Filesystem, spec.SecurityLevel, path.Child("filesystem"))...)
+	invalid := filesystem(spec.Filesystem, spec.SecurityLevel, path.Child("filesystem"))
+	errs = append(errs, invalid...)
 	errs = append(errs, storage(spec.Storage, limits, path.Child("storage"))...)
+	if len(invalid) == 0 {
+		errs = append(errs, volume(spec.Storage, spec.Filesystem, path.Child("storage", "persistent"))...)
+	}
 	errs = append(errs, securityContext(spec.SecurityContext, spec.SecurityLevel, path.Child("securityContext"))...)
 	errs = append(errs, check.Line(spec.User, maxUser, path.Child("user"))...)
 	errs = append(errs, reference(spec.WarmPoolRef, "a WarmPool", path.Child("warmPoolRef"))...)
@@ -102,6 +116,17 @@ func filesystem(filesystem *v1.Filesystem, level v1.SecurityLevel, path *field.P
 		errs = append(errs, field.Forbidden(path.Child("readOnlyRoot"), "may be false with the securityLevel custom only: list writablePaths instead"))
 	}
 	return errs
+}
+
+// workspace is where a volume is mounted.
+const workspace = "/workspace"
+
+// volume wants to be written to.
+func volume(storage *v1.Storage, filesystem *v1.Filesystem, path *field.Path) field.ErrorList {
+	if storage == nil || !storage.Persistent || filesystem == nil || slices.Contains(filesystem.WritablePaths, workspace) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(path, "the volume is "+workspace+", which is not among filesystem.writablePaths: list it, or leave this out")}
 }
 
 func storage(storage *v1.Storage, limits Limits, path *field.Path) field.ErrorList {

@@ -75,6 +75,7 @@ func TestSandboxRefuses(t *testing.T) {
 		checktest.By("to write twice", func(s sb) { s.Spec.Filesystem.WritablePaths[1] = "/tmp" }, field.ErrorTypeDuplicate, "spec.filesystem.writablePaths[1]", "/tmp"),
 		checktest.By("to write within what it writes to", func(s sb) { s.Spec.Filesystem.WritablePaths[1] = "/tmp/a" }, field.ErrorTypeInvalid, "spec.filesystem.writablePaths[1]", "leave it out"),
 		checktest.By("a root to write to", func(s sb) { s.Spec.Filesystem.ReadOnlyRoot = ptr.To(false) }, field.ErrorTypeForbidden, "spec.filesystem.readOnlyRoot", "custom only"),
+		checktest.By("a volume that it does not write to", func(s sb) { s.Spec.Filesystem.WritablePaths = []string{"/tmp"} }, field.ErrorTypeForbidden, "spec.storage.persistent", "list it"),
 		checktest.By("the size of no volume", func(s sb) { s.Spec.Storage.Persistent = false }, field.ErrorTypeForbidden, "spec.storage.volumeSize", "has no effect"),
 		checktest.By("a volume that is too large", func(s sb) { s.Spec.Storage.VolumeSize = amount("101Gi") }, field.ErrorTypeInvalid, "spec.storage.volumeSize", "at most 100Gi"),
 		checktest.By("root", func(s sb) { s.Spec.SecurityContext.RunAsUser = ptr.To[int64](0) }, field.ErrorTypeInvalid, "spec.securityContext.runAsUser", "from 1"),
@@ -147,10 +148,13 @@ func TestSandboxHasOnePodForLife(t *testing.T) {
 	)
 	running := func() *v1.Sandbox {
 		s := python()
-		s.Status.Phase = v1.SandboxRunning
+		s.Status.Phase, s.Status.StartTime = v1.SandboxRunning, ptr.To(metav1.Unix(1, 0))
 		return s
 	}
 	checktest.Refuses(t, running, func(s *v1.Sandbox) field.ErrorList { return SandboxStatusUpdate(s, running()) },
+		checktest.By("to be made again", func(s sb) { s.Status.Phase = v1.SandboxCreating }, field.ErrorTypeForbidden, "status.phase", "cannot go back"),
+		checktest.By("to have begun later", func(s sb) { s.Status.StartTime = ptr.To(metav1.Unix(2, 0)) }, field.ErrorTypeForbidden, "status.startTime", "once it is set"),
+		checktest.By("not to have begun", func(s sb) { s.Status.StartTime = nil }, field.ErrorTypeForbidden, "status.startTime", "once it is set"),
 		checktest.By("no phase", func(s sb) { s.Status.Phase = "" }, field.ErrorTypeRequired, "status.phase", `"Pending"`),
 	)
 }
