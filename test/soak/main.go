@@ -76,6 +76,9 @@ func run(ctx context.Context, dir string, duration, every, retention time.Durati
 			}
 			return report(os.Stdout, samples, retention)
 		case <-ticker.C:
+			if ctx.Err() != nil {
+				continue // the load is ending: it is no sample of it
+			}
 			s := take(load)
 			s.at = time.Since(begin)
 			samples = append(samples, s)
