@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -26,10 +25,6 @@ const (
 	metadataAttempt  = "safebeam-attempt"
 	metadataReceived = "safebeam-received"
 )
-
-// ackInterval bounds how often a job is told what is durable: often enough to
-// keep its buffer small, seldom enough to cost nothing.
-const ackInterval = 200 * time.Millisecond
 
 // GetTurn waits for a turn of the job's model.
 func (s *Server) GetTurn(ctx context.Context, request *pb.GetTurnRequest) (*pb.TurnAssignment, error) {
@@ -97,15 +92,12 @@ func (s *Server) StreamTurnResultAcked(stream grpc.BidiStreamingServer[pb.TurnRe
 	if err := stream.SendHeader(nil); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
-	acked := make(chan struct{})
-	go func() {
-		defer close(acked)
-		acknowledge(ctx, result, stream.Send)
-	}()
-	last, err := receive(stream.Context(), result, stream.Recv)
-	cancel()
-	<-acked
+	acks := newAcknowledger(result, stream.Send)
+	last, err := receive(stream.Context(), result, func() (*pb.TurnResultChunk, error) {
+		acks.owe()
+		return stream.Recv()
+	})
+	acks.stop()
 	if err != nil {
 		return err
 	}
@@ -165,40 +157,6 @@ func receive(ctx context.Context, result *turns.Stream, recv func() (*pb.TurnRes
 		}
 		if done {
 			return chunk.GetSequence(), nil
-		}
-	}
-}
-
-// acknowledge tells the job what is durable, and that it may stop.
-func acknowledge(ctx context.Context, result *turns.Stream, send func(*pb.TurnAck) error) {
-	told := int64(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-result.Over():
-			if result.Ending() {
-				// The chunk that ended it is acknowledged by its receiver.
-				return
-			}
-			_ = send(&pb.TurnAck{Received: result.Received(), Cancel: true})
-			return
-		case <-result.Progress():
-		}
-		if received := result.Received(); received > told {
-			if send(&pb.TurnAck{Received: received}) != nil {
-				return
-			}
-			told = received
-		}
-		pause := time.NewTimer(ackInterval)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		case <-result.Over():
-			pause.Stop()
-		case <-pause.C:
 		}
 	}
 }

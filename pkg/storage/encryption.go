@@ -20,6 +20,8 @@ import (
 // is the identity that refuses to hand out data that is encrypted.
 type encryption struct {
 	value.ResourceTransformers
+	// none: there is no such file.
+	none   bool
 	checks []healthz.HealthChecker
 	// stop ends key management clients and the file's watcher and waits for
 	// the latter.
@@ -29,7 +31,7 @@ type encryption struct {
 func loadEncryption(options *genericoptions.EtcdOptions, apiServerID string) (_ *encryption, err error) {
 	file := options.EncryptionProviderConfigFilepath
 	if file == "" {
-		return &encryption{ResourceTransformers: encryptionconfig.StaticTransformers{}, stop: func() {}}, nil
+		return &encryption{ResourceTransformers: encryptionconfig.StaticTransformers{}, none: true, stop: func() {}}, nil
 	}
 	reload := options.EncryptionProviderConfigAutomaticReload
 

@@ -90,7 +90,7 @@ func Open(ctx context.Context, options Options, config Config) (*Factory, error)
 		config:     config,
 		engine:     e,
 		encryption: encryption,
-		journal:    &sealedJournal{Journal: e.journal(), transformers: encryption, resources: config.Journals},
+		journal:    newSealedJournal(e.journal(), encryption, config.Journals),
 	}
 	metrics.SetStorageMonitorGetter(f.engine.monitors)
 	return f, nil

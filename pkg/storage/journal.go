@@ -21,8 +21,18 @@ import (
 // in the store it does not open.
 type sealedJournal struct {
 	journal.Journal
-	transformers value.ResourceTransformers
-	resources    map[string]schema.GroupResource
+	// transformers are by the plural that owners begin with.
+	transformers map[string]value.Transformer
+	// plain: nothing is encrypted that is written. What is read may have been.
+	plain bool
+}
+
+func newSealedJournal(inner journal.Journal, e *encryption, resources map[string]schema.GroupResource) *sealedJournal {
+	j := &sealedJournal{Journal: inner, transformers: map[string]value.Transformer{}, plain: e.none}
+	for plural, resource := range resources {
+		j.transformers[plural] = e.TransformerForResource(resource)
+	}
+	return j
 }
 
 // transformer returns what seals the records of owner. An owner of a kind that
@@ -30,11 +40,11 @@ type sealedJournal struct {
 // that nobody chose for it.
 func (j *sealedJournal) transformer(owner journal.Owner) (value.Transformer, error) {
 	plural, _, _ := strings.Cut(string(owner), "/")
-	resource, ok := j.resources[plural]
+	transformer, ok := j.transformers[plural]
 	if !ok {
 		return nil, fmt.Errorf("journal owner %q: %q is no resource that has a journal", owner, plural)
 	}
-	return j.transformers.TransformerForResource(resource), nil
+	return transformer, nil
 }
 
 func sealContext(r journal.Record) value.Context {
@@ -42,6 +52,14 @@ func sealContext(r journal.Record) value.Context {
 }
 
 func (j *sealedJournal) seal(ctx context.Context, records []journal.Record) ([]journal.Record, error) {
+	if j.plain {
+		for _, r := range records {
+			if _, err := j.transformer(r.Owner); err != nil {
+				return nil, err
+			}
+		}
+		return records, nil
+	}
 	sealed := make([]journal.Record, len(records))
 	for i, r := range records {
 		t, err := j.transformer(r.Owner)

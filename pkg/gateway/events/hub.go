@@ -9,7 +9,7 @@ import (
 
 // KeepBytes is how much of a source's durable events stays in memory for readers
 // that are a little behind. Whoever is further behind reads the journal.
-const KeepBytes = 64 << 10
+const KeepBytes = 16 << 10
 
 // Hub has the newest events of one unfinished source: all that are not durable
 // yet, and some that are.
@@ -22,15 +22,15 @@ type Hub struct {
 	mu      sync.Mutex
 	events  []Event
 	bytes   int
-	durable int64 // number of the last durable event
-	last    int64 // number of the last event, 0: none
-	ended   bool  // the last event is terminal
-	changed chan struct{}
+	durable int64         // number of the last durable event
+	last    int64         // number of the last event, 0: none
+	ended   bool          // the last event is terminal
+	changed chan struct{} // nil while nobody waits
 }
 
 // NewHub returns the hub of a source whose events up to durable are in the journal.
 func NewHub(durable int64) *Hub {
-	return &Hub{durable: durable, last: durable, changed: make(chan struct{})}
+	return &Hub{durable: durable, last: durable}
 }
 
 // Append adds the next event and wakes the readers.
@@ -53,8 +53,18 @@ func (h *Hub) add(event Event) {
 	h.events = append(h.events, event)
 	h.bytes += len(event.JSON)
 	h.last = event.Number
-	close(h.changed)
-	h.changed = make(chan struct{})
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
+	}
+}
+
+// change is what is closed at the next event. Call with mu held.
+func (h *Hub) change() <-chan struct{} {
+	if h.changed == nil {
+		h.changed = make(chan struct{})
+	}
+	return h.changed
 }
 
 // Last is the number of the newest event.
@@ -91,7 +101,8 @@ func (h *Hub) Persisted(number int64) {
 	defer h.mu.Unlock()
 	h.durable = max(h.durable, number)
 	drop := 0
-	for drop < len(h.events) && h.bytes > KeepBytes && h.events[drop].Number <= h.durable {
+	// Down to half of it, so that it is seldom: what stays is copied.
+	for trim := h.bytes > KeepBytes; trim && drop < len(h.events) && h.bytes > KeepBytes/2 && h.events[drop].Number <= h.durable; {
 		h.bytes -= len(h.events[drop].JSON)
 		drop++
 	}
@@ -107,16 +118,16 @@ func (h *Hub) After(number int64) (events []Event, older, ended bool, changed <-
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.last <= number {
-		return nil, false, h.ended, h.changed
+		return nil, false, h.ended, h.change()
 	}
 	if len(h.events) == 0 || (h.events[0].Number > number+1 && h.firstMissing(number)) {
-		return nil, true, false, h.changed
+		return nil, true, false, h.change()
 	}
 	i := len(h.events)
 	for i > 0 && h.events[i-1].Number > number {
 		i--
 	}
-	return h.events[i:len(h.events):len(h.events)], false, h.ended, h.changed
+	return h.events[i:len(h.events):len(h.events)], false, h.ended, nil
 }
 
 // Terminal returns the last event if it is terminal.

@@ -30,12 +30,33 @@ func TestTheHubKeepsWhatIsNotDurable(t *testing.T) {
 	if events, older, _, _ := h.After(0); !older || len(events) > 0 {
 		t.Error("trimmed events are not told to be in the journal")
 	}
-	events, older, ended, _ := h.After(6)
-	if older || ended || len(events) != 4 {
-		t.Errorf("after 6: %v, older %v", numbers(events), older)
+	events, older, ended, _ := h.After(8)
+	if older || ended || len(events) != 2 {
+		t.Errorf("after 8: %v, older %v", numbers(events), older)
 	}
 	if got := numbers(h.Pending()); len(got) != 2 || got[0] != 9 {
 		t.Errorf("pending %v", got)
+	}
+}
+
+func TestTheHubForgetsSeldomAndKeepsSomeForReadersBehind(t *testing.T) {
+	t.Parallel()
+	h := NewHub(0)
+	quarter := []byte(strings.Repeat("x", KeepBytes/4))
+	for n := range int64(4) {
+		h.Append(Event{Number: n + 1, JSON: quarter})
+		h.Persisted(n + 1)
+	}
+	if events, older, _, _ := h.After(0); older || len(events) != 4 {
+		t.Errorf("before it is full: %v, older %v", numbers(events), older)
+	}
+	h.Append(Event{Number: 5, JSON: quarter})
+	h.Persisted(5)
+	if events, older, _, _ := h.After(3); older || len(events) != 2 {
+		t.Errorf("after 3: %v, older %v", numbers(events), older)
+	}
+	if events, older, _, _ := h.After(2); !older || len(events) != 0 {
+		t.Errorf("after 2: %v, older %v", numbers(events), older)
 	}
 }
 

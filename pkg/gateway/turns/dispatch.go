@@ -341,7 +341,7 @@ func (t *turn) run(object *tightbeamv1.Turn, base int64) {
 	a := &object.Status.Attempts[number-1]
 	t.mu.Lock()
 	t.object, t.state = object, running
-	t.attempt = attempt{number: number, model: a.Model, job: a.Job, base: base, over: make(chan struct{})}
+	t.attempt = newAttempt(number, a, base)
 	t.mu.Unlock()
 	t.broker.countRunning(t.namespace, a.Model, 1)
 	t.publish(startedEvent(base, number, a))

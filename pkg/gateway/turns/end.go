@@ -165,7 +165,7 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 	b.mu.Lock()
 	t.mu.Lock()
 	t.object, t.state = updated, waiting
-	close(t.attempt.over)
+	t.attempt.end()
 	t.attempt.stream = nil
 	stopTimer(t.lease)
 	t.mu.Unlock()
@@ -356,7 +356,7 @@ func (t *turn) leave(object *tightbeamv1.Turn, was state, a attempt) {
 	stopTimer(t.lease)
 	stopTimer(t.retry)
 	if was == running {
-		close(t.attempt.over)
+		t.attempt.end()
 		t.attempt.stream = nil
 	}
 	t.mu.Unlock()

@@ -54,15 +54,5 @@ func (t *turn) logOwn(ctx context.Context) {
 	}
 }
 
-// Persisted implements events.Source.
-func (t *turn) Persisted(int64) {
-	t.mu.Lock()
-	stream := t.attempt.stream
-	t.mu.Unlock()
-	if stream != nil {
-		select {
-		case stream.progress <- struct{}{}:
-		default:
-		}
-	}
-}
+// Persisted implements events.Source. Jobs are told at an interval of their own.
+func (t *turn) Persisted(int64) {}

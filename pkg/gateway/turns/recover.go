@@ -165,7 +165,7 @@ func decodeBatches(records []journal.Record) ([]*tightbeamv1.TurnEvent, error) {
 // Started event has the first number behind what was durable when it was
 // assigned, whether it became durable itself or not.
 func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, told []*tightbeamv1.TurnEvent, durable int64) attempt {
-	a := attempt{number: number, model: status.Model, job: status.Job, base: durable + 1, over: make(chan struct{})}
+	a := newAttempt(number, status, durable+1)
 	for _, event := range told {
 		if event.Type == tightbeamv1.TurnEventStarted && event.Attempt == number {
 			a.base = event.Number

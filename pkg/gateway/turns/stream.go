@@ -44,10 +44,10 @@ type Stream struct {
 	number int32
 	base   int64 // number of the attempt's Started event
 
-	// progress is signalled when more is durable.
-	progress chan struct{}
-	over     <-chan struct{}
-	ending   atomic.Bool
+	// over ends with the attempt.
+	over   context.Context
+	ending atomic.Bool
+	taken  atomic.Int64 // sequence of the last chunk taken
 
 	model, job string
 	disconnect func()
@@ -83,7 +83,7 @@ func (b *Broker) open(ctx context.Context, namespace, model string, uid types.UI
 		return nil, ErrFenced
 	}
 	stopTimer(t.lease)
-	s := &Stream{turn: t, number: number, base: a.base, progress: make(chan struct{}, 1), over: a.over}
+	s := &Stream{turn: t, number: number, base: a.base, over: a.over}
 	s.disconnect = sync.OnceFunc(func() { b.connect(modelKey{namespace, s.model}, s.job, -1) })
 	s.model, s.job = a.model, a.job
 	a.stream = s
@@ -122,14 +122,15 @@ func (b *Broker) OpenOnly(ctx context.Context, namespace, model, job string) (*S
 // which one it answers.
 var ErrAmbiguous = errors.New("several turns are running: name the one that is answered in the metadata safebeam-turn-uid and safebeam-attempt")
 
-// Over is closed once the attempt is over, whoever ended it.
-func (s *Stream) Over() <-chan struct{} { return s.over }
+// AfterOver has f called, in a goroutine of its own, once the attempt is over,
+// whoever ended it. See context.AfterFunc.
+func (s *Stream) AfterOver(f func()) (stop func() bool) { return context.AfterFunc(s.over, f) }
 
 // Ending reports whether this stream brought what ended the attempt.
 func (s *Stream) Ending() bool { return s.ending.Load() }
 
-// Progress is signalled when Received may have grown.
-func (s *Stream) Progress() <-chan struct{} { return s.progress }
+// Taken returns the sequence of the last chunk that was taken from this stream.
+func (s *Stream) Taken() int64 { return s.taken.Load() }
 
 // Received returns the sequence of the last chunk that is durable.
 func (s *Stream) Received() int64 {
@@ -167,6 +168,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	case sequence == 0:
 		sequence = a.sequence + 1
 	case sequence <= a.sequence:
+		s.taken.Store(max(s.taken.Load(), sequence))
 		t.mu.Unlock()
 		return false, nil
 	case sequence > a.sequence+1:
@@ -216,6 +218,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 		return true, s.refuse(ctx, number, size)
 	}
 	a.sequence = sequence
+	s.taken.Store(sequence)
 	if visible(event) {
 		a.visible = true
 		if a.firstToken == nil {

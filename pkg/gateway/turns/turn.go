@@ -88,7 +88,15 @@ type attempt struct {
 	// failed and broken tell of a crash while the attempt was being ended.
 	failed *tightbeamv1.TurnEvent
 	broken bool
-	over   chan struct{}
+	// over ends, by end, with the attempt.
+	over context.Context
+	end  context.CancelFunc
+}
+
+func newAttempt(number int32, status *tightbeamv1.TurnAttempt, base int64) attempt {
+	a := attempt{number: number, model: status.Model, job: status.Job, base: base}
+	a.over, a.end = context.WithCancel(context.Background())
+	return a
 }
 
 func (b *Broker) newTurn(object *tightbeamv1.Turn, c *conversation, accepted time.Time) *turn {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,28 @@ type Server struct {
 	Max int
 
 	open atomic.Int64
+
+	watch sync.Once
+	// running ends when streams must.
+	running context.Context
+}
+
+// ending is the context that ends with Stopping: one goroutine waits for that,
+// and not one a stream.
+func (s *Server) ending() context.Context {
+	s.watch.Do(func() {
+		if s.Stopping == nil {
+			s.running = context.Background()
+			return
+		}
+		running, end := context.WithCancel(context.Background())
+		s.running = running
+		go func() {
+			<-s.Stopping
+			end()
+		}()
+	})
+	return s.running
 }
 
 // retryAfterSeconds is what a reader is told to wait if there are too many.
@@ -48,7 +71,8 @@ func (s *Server) Handler(responder rest.Responder, open func(*http.Request) (Rea
 		}
 		defer leave()
 
-		reader, err := open(r.WithContext(ctx))
+		var reader Reader
+		Aside(func() { reader, err = open(r.WithContext(ctx)) })
 		if err != nil {
 			responder.Error(statusOf(err))
 			return
@@ -76,14 +100,8 @@ func (s *Server) Enter(ctx context.Context) (_ context.Context, leave func(), _ 
 		return nil, nil, apierrors.NewTooManyRequests(fmt.Sprintf("%d streams are open, which is this server's limit (--max-streams); come back later", s.Max), retryAfterSeconds)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-s.Stopping:
-			cancel(ErrStopping)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); s.open.Add(-1) }, nil
+	stop := context.AfterFunc(s.ending(), func() { cancel(ErrStopping) })
+	return ctx, func() { stop(); cancel(nil); s.open.Add(-1) }, nil
 }
 
 func (s *Server) serve(ctx context.Context, w http.ResponseWriter, form encoding, reader Reader) error {
@@ -100,17 +118,23 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, form encoding
 		return err
 	}
 
+	wait := newQuiet(ctx, idle)
+	defer func() { wait.stop() }()
 	var buffer []byte
 	for {
-		wait, cancel := context.WithTimeout(ctx, idle)
 		records, err := reader.Next(wait)
-		cancel()
 		buffer = buffer[:0]
 		for _, record := range records {
 			buffer = form.append(buffer, record)
 		}
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			buffer, err = append(buffer, form.idle...), nil
+		if wait.over() {
+			if errors.Is(err, context.Canceled) {
+				buffer, err = append(buffer, form.idle...), nil
+			}
+			wait.stop()
+			wait = newQuiet(ctx, idle)
+		} else if err == nil {
+			wait.heard()
 		}
 		if len(buffer) > 0 {
 			if _, werr := w.Write(buffer); werr != nil {

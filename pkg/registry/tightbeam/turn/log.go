@@ -60,7 +60,9 @@ func (*LogREST) ProducesObject(string) any { return "" }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
-	obj, err := r.turns.Get(ctx, name, &metav1.GetOptions{})
+	var obj runtime.Object
+	var err error
+	stream.Aside(func() { obj, err = r.turns.Get(ctx, name, &metav1.GetOptions{}) })
 	if err != nil {
 		return nil, err
 	}
