@@ -168,8 +168,13 @@ spec:
   securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
   containers: [{name: a, image: localhost/probe:dev, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]
 `
-	refused(t, "a pod mounts its token for the gateway, its own volume and scratch space, and nothing else", pod+"  volumes: [{name: s, secret: {secretName: key}}]\n", create...)
-	refused(t, "a pod belongs to one Sandbox or WarmPod", pod, create...)
+	const denied = "'safebeam-controller-sandboxes' denied request"
+	refused(t, denied, pod, create...)
+	refused(t, denied, pod+"  volumes: [{name: s, secret: {secretName: key}}]\n", create...)
+	owned := strings.Replace(pod, "name: p,", "name: p, ownerReferences: [{apiVersion: llmsafespace.dev/v1, kind: Sandbox, name: s, uid: u}],", 1)
+	refused(t, denied, owned+"  volumes: [{name: s, secret: {secretName: key}}]\n", create...)
+	// Whom the policy is not on may.
+	kubectl(t, pod, "-n", ns, "create", "--dry-run=server", "-f", "-")
 }
 
 const plainJob = `
