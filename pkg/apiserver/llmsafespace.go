@@ -87,14 +87,20 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 	}, store); err != nil {
 		return nil, err
 	}
+	language := languageOf(s.RuntimeEnvironments)
 	s.Runner = executions.New(executions.Options{
-		Live: s.Live, Journal: store.Journal(), Language: languageOf(s.RuntimeEnvironments), MaxObjectBytes: store.MaxObjectBytes(),
+		Live: s.Live, Journal: store.Journal(), Language: language, MaxObjectBytes: store.MaxObjectBytes(),
 	})
 	s.Executions, err = execution.NewStorages(execution.Config{
-		Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox, WrapStorage: s.Runner.Wrap,
+		Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox, Language: language, Languages: knownLanguage, WrapStorage: s.Runner.Wrap,
 		Events: s.Runner, Canceller: runner{s.Runner}, Streams: streams,
 	}, store)
 	return s, err
+}
+
+func knownLanguage(language string) (bool, []string) {
+	_, known := executions.FromStdin(language)
+	return known, executions.Languages()
 }
 
 // wrap puts the claim of warm pods around the storage of sandboxes, and within

@@ -62,6 +62,9 @@ func interpreterOf(language string) (interpreter, bool) {
 // languageNames are those that there are.
 func languageNames() []string { return slices.Sorted(maps.Keys(languages)) }
 
+// Languages are those whose code can be run.
+func Languages() []string { return languageNames() }
+
 // FromStdin is how code of a language is run that comes by stdin, which then has
 // nothing else in it.
 func FromStdin(language string) (argv []string, ok bool) {

@@ -17,6 +17,8 @@ import (
 // consistent ones: a sandbox that was made a moment ago is there.
 type related struct {
 	sandboxes rest.Getter
+	language  func(ctx context.Context, sandbox *v1.Sandbox) (string, error)
+	languages func(language string) (known bool, there []string)
 }
 
 // seen is the sandbox that a create has read. The strategy's steps share it, so

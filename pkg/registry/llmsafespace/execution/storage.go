@@ -25,6 +25,11 @@ type Config struct {
 	Scheme *runtime.Scheme
 	// Sandboxes reads what executions name.
 	Sandboxes rest.Getter
+	// Language is that of a sandbox's runtime.
+	Language func(ctx context.Context, sandbox *v1.Sandbox) (string, error)
+	// Languages tells whether code of a language can be run, and if not, of
+	// which it can.
+	Languages func(language string) (known bool, there []string)
 	// WrapStorage puts something around the storage of executions, which are
 	// kept below prefix; it lies below the dry-run layer. May be nil.
 	WrapStorage func(inner storage.Interface, prefix string) storage.Interface
@@ -52,7 +57,7 @@ type Storages struct {
 
 // NewStorages returns the storages of executions.
 func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Storages, error) {
-	strategy := newStrategy(config.Scheme, related{sandboxes: config.Sandboxes})
+	strategy := newStrategy(config.Scheme, related{config.Sandboxes, config.Language, config.Languages})
 	store := &registry.Store{
 		NewFunc:                   func() runtime.Object { return &v1.Execution{} },
 		NewListFunc:               func() runtime.Object { return &v1.ExecutionList{} },

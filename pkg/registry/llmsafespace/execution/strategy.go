@@ -79,6 +79,25 @@ func (s strategy) validateRelated(ctx context.Context, execution *v1.Execution) 
 	case sandbox.Status.Phase.Terminal() || sandbox.Status.Phase == v1.SandboxTerminating:
 		return field.ErrorList{field.Invalid(path, execution.Spec.Sandbox, over(sandbox))}
 	}
+	return s.validateLanguage(ctx, execution, sandbox)
+}
+
+// validateLanguage wants code that something can run. Without a language it is
+// in that of the sandbox's runtime.
+func (s strategy) validateLanguage(ctx context.Context, execution *v1.Execution, sandbox *v1.Sandbox) field.ErrorList {
+	if execution.Spec.Code == "" {
+		return nil
+	}
+	path, language := field.NewPath("spec", "language"), execution.Spec.Language
+	if language == "" {
+		var err error
+		if language, err = s.related.language(ctx, sandbox); err != nil {
+			return field.ErrorList{field.Required(path, err.Error())}
+		}
+	}
+	if known, there := s.related.languages(language); !known {
+		return field.ErrorList{field.NotSupported(path, language, there)}
+	}
 	return nil
 }
 
