@@ -99,6 +99,10 @@ What runs is an Execution: its output stays readable for an hour, see logs. With
 		if err := f.validate(name, flags.Changed); err != nil {
 			return err
 		}
+		execution, err := f.execution(flags.Changed, streams.In)
+		if err != nil {
+			return err
+		}
 		r, err := connect(target)
 		if err != nil {
 			return err
@@ -107,7 +111,7 @@ What runs is an Execution: its output stays readable for an hour, see logs. With
 		ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		context.AfterFunc(ctx, stop)
 		defer stop()
-		err = f.run(ctx, r, name, flags.Changed, streams)
+		err = f.run(ctx, r, name, execution, flags.Changed, streams)
 		if ctx.Err() != nil {
 			return exited(128+int(syscall.SIGINT), "interrupted")
 		}
@@ -167,11 +171,7 @@ func (f *runFlags) validate(name string, given func(flag string) bool) error {
 // attached: it has the streams of this process, and ends with it.
 func (f *runFlags) attached() bool { return len(f.command) > 0 && (f.stdin || f.tty) }
 
-func (f *runFlags) run(ctx context.Context, r *remote, name string, given func(flag string) bool, streams genericiooptions.IOStreams) (err error) {
-	execution, err := f.execution(r.namespace, given, streams.In)
-	if err != nil {
-		return err
-	}
+func (f *runFlags) run(ctx context.Context, r *remote, name string, execution *llmsafespacev1.Execution, given func(flag string) bool, streams genericiooptions.IOStreams) (err error) {
 	if name == "" {
 		sandbox, err := f.own(ctx, r, given)
 		if sandbox != nil {
@@ -189,7 +189,7 @@ func (f *runFlags) run(ctx context.Context, r *remote, name string, given func(f
 	if f.attached() {
 		return r.attach(ctx, name, f.command, streams, f.stdin, f.tty)
 	}
-	execution.Name, execution.Spec.Sandbox = request.NewName(name), name
+	execution.Namespace, execution.Name, execution.Spec.Sandbox = r.namespace, request.NewName(name), name
 	created, err := r.start(ctx, execution)
 	if err != nil {
 		return err
@@ -284,10 +284,9 @@ func (r *remote) start(ctx context.Context, execution *llmsafespacev1.Execution)
 	return created, err
 }
 
-// execution is the object that the flags describe, but for its sandbox.
-func (f *runFlags) execution(namespace string, given func(flag string) bool, stdin io.Reader) (*llmsafespacev1.Execution, error) {
+// execution is the object that the flags describe, but for where it is.
+func (f *runFlags) execution(given func(flag string) bool, stdin io.Reader) (*llmsafespacev1.Execution, error) {
 	execution := &llmsafespacev1.Execution{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
 		Spec: llmsafespacev1.ExecutionSpec{
 			Code: f.code, Command: f.command, Language: f.language, WorkingDir: f.workingDir,
 		},
