@@ -9,7 +9,7 @@
 //	 stage ──► commit ──────────────► publish ──► answer
 //	(decide,  (one write, one        (head, watch
 //	 encode)   fdatasync per group)   queues)
-//	                                     │ every few seconds
+//	                                     │ every few seconds, or 64 MB
 //	                                     ▼
 //	                                 checkpoint into bbolt
 //
@@ -31,6 +31,8 @@
 //     lock, before its writers are answered.
 //   - A bookmark at X leaves a watch after every event of it up to X.
 //   - A slow watcher holds up nobody: it falls back to the log.
+//   - Writers slow down while checkpoints do not keep up, before what awaits
+//     them reaches its bound.
 //   - After a failed write or sync there are no more writes; no sync is tried
 //     twice on a file.
 //   - Recovery forgives a torn tail of the last segment, which was never
