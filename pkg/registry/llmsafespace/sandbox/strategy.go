@@ -85,7 +85,14 @@ func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorL
 		own = sandbox.DeepCopy()
 		own.Spec.SecurityContext.SeccompProfile = nil
 	}
-	return append(validation.Sandbox(own, s.limits), held(sandbox, seen)...)
+	errs := validation.Sandbox(own, s.limits)
+	for _, err := range held(sandbox, seen) {
+		// A value that is none cannot be there either: that need not be said.
+		if !slices.ContainsFunc(errs, func(said *field.Error) bool { return said.Field == err.Field }) {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {

@@ -59,10 +59,24 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.WarmPodUpdate(obj.(*v1.WarmPod), old.(*v1.WarmPod))
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return warnings(&obj.(*v1.WarmPod).Spec)
+}
 
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return warnings(&obj.(*v1.WarmPod).Spec)
+}
+
+// warnings names what LLMSafeSpace's manifests have and nothing comes of.
+func warnings(spec *v1.WarmPodSpec) []string {
+	var warnings []string
+	if spec.CreationTimestamp != nil {
+		warnings = append(warnings, "spec.creationTimestamp: has no effect, metadata.creationTimestamp tells when the pod was made")
+	}
+	if spec.LastHeartbeat != nil {
+		warnings = append(warnings, "spec.lastHeartbeat: has no effect, status.lastHeartbeat tells when the pod was last heard of")
+	}
+	return warnings
 }
 
 // statusStrategy writes the status and nothing else.
