@@ -29,12 +29,13 @@ import (
 
 // Target is where a command works: which server, as whom, in which namespace.
 type Target struct {
-	flags *genericclioptions.ConfigFlags
+	command *cobra.Command
+	flags   *genericclioptions.ConfigFlags
 }
 
 // AddTarget adds kubectl's flags to a command.
 func AddTarget(command *cobra.Command) *Target {
-	t := &Target{flags: genericclioptions.NewConfigFlags(true)}
+	t := &Target{command: command, flags: genericclioptions.NewConfigFlags(true)}
 	t.flags.AddFlags(command.Flags())
 	_ = command.RegisterFlagCompletionFunc("namespace", cobra.NoFileCompletions)
 	return t
@@ -52,7 +53,11 @@ func (t *Target) Config() (*rest.Config, error) {
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, errors.New("no server is configured: set KUBECONFIG, or start one with `safebeam standalone`")
 	}
-	return config, err
+	if err != nil {
+		return nil, err
+	}
+	config.WarningHandler = rest.NewWarningWriter(t.command.ErrOrStderr(), rest.WarningWriterOptions{Deduplicate: true})
+	return config, nil
 }
 
 // Connect gives clients of the server.

@@ -259,7 +259,8 @@ func describe(what, stderr string, err error) error {
 		}
 		return nil
 	}
-	stderr = strings.Join(strings.Fields(request.Printable(stderr)), " ")
+	stderr = strings.ReplaceAll(request.Printable(stderr), "tar: Exiting with failure status due to previous errors", "")
+	stderr = strings.Join(strings.Fields(stderr), " ")
 	switch {
 	case code == 126 || code == 127:
 		return fmt.Errorf("%s: the sandbox lacks a program that is needed for it (%s)", what, stderr)

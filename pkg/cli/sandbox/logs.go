@@ -104,6 +104,9 @@ func show(events iter.Seq2[llmsafespacev1.ExecutionEvent, error], streams generi
 	return end, nil
 }
 
+// nonZeroExitCode is the reason of executions that only did not end well.
+const nonZeroExitCode = "NonZeroExitCode"
+
 // outcome is the end of an execution as that of a command.
 func outcome(e *llmsafespacev1.ExecutionEvent) error {
 	if e == nil || e.Type == llmsafespacev1.ExecutionEventSucceeded {
@@ -121,6 +124,9 @@ func outcome(e *llmsafespacev1.ExecutionEvent) error {
 	}
 	if e.Message != "" {
 		why += ": " + e.Message
+	}
+	if e.Reason == nonZeroExitCode {
+		why = "" // it says what is said anyway
 	}
 	why = request.Printable(why)
 	switch {

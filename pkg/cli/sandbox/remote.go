@@ -72,7 +72,12 @@ func (r *remote) exec(ctx context.Context, sandbox string, argv []string, option
 	}
 	// It tells of what it could not hand over to a command that had ended: that
 	// is the command's business.
-	return executor.StreamWithContext(klog.NewContext(ctx, klog.Logger{}), options)
+	err = executor.StreamWithContext(klog.NewContext(ctx, klog.Logger{}), options)
+	var refused *httpstream.UpgradeFailureError
+	if errors.As(err, &refused) && refused.Cause != nil {
+		return refused.Cause // the server's own words
+	}
+	return err
 }
 
 // ask runs a command and returns what it writes, which is bounded.
