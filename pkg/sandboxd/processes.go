@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"safebeam.dev/safebeam/pkg/sandboxd/guard"
 	"safebeam.dev/safebeam/pkg/sandboxd/process"
 	sandboxpb "safebeam.dev/safebeam/proto/sandbox/v1"
 )
@@ -23,6 +24,7 @@ type processes struct {
 	sandboxpb.UnimplementedProcessesServer
 	manager  *process.Manager
 	settings *settings
+	guard    *guard.Guard
 }
 
 // Run implements sandbox.v1.Processes.
@@ -61,6 +63,7 @@ func (s *processes) Run(stream sandboxpb.Processes_RunServer) error {
 func (s *processes) find(first *sandboxpb.RunRequest) (*process.Process, uint64, error) {
 	switch r := first.Request.(type) {
 	case *sandboxpb.RunRequest_Start:
+		s.guard.Wake()
 		p, err := s.manager.Start(s.spec(r.Start))
 		if errors.Is(err, process.ErrExists) {
 			return nil, 0, status.Errorf(codes.AlreadyExists, "process %q: %v", r.Start.Id, err)

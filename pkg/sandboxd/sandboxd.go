@@ -83,6 +83,7 @@ func Run(ctx context.Context, o Options) error {
 		EndGuest: func(reason guard.Reason, message string) int {
 			return manager.EndGuest(exitReason(reason), message)
 		},
+		HasGuest: func() bool { return guard.Guests(manager.Running()) > 0 },
 	})
 	set := &settings{base: o.Env, dir: o.WritablePaths[0]}
 	filesService := files.NewService(roots)
@@ -90,7 +91,7 @@ func Run(ctx context.Context, o Options) error {
 
 	served := &calls{}
 	server := carriage.NewServer(served.options()...)
-	sandboxpb.RegisterProcessesServer(server, &processes{manager: manager, settings: set})
+	sandboxpb.RegisterProcessesServer(server, &processes{manager: manager, settings: set, guard: watch})
 	sandboxpb.RegisterFilesServer(server, filesService)
 	sandboxpb.RegisterAgentServer(server, &agent{release: o.Release, settings: set, manager: manager, guard: watch, files: filesService})
 

@@ -10,7 +10,8 @@
 // processes end with the reason.
 //
 // It looks as often as it must: memory cannot fill faster than fillRate, so a look
-// is due before the guest could have come from what it uses to the line.
+// is due before the guest could have come from what it uses to the line. Without
+// a guest there is nothing to look at: a sandbox that waits costs no CPU.
 //
 // Usage is that of the sandbox's cgroup, version 2 or 1. Where there is none, or
 // none with a limit, it is the sum over /proc, and the limits are those that

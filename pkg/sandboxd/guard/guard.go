@@ -28,6 +28,9 @@ type Options struct {
 	TmpfsApart bool
 	// EndGuest kills the guest and says how many processes of ours that were.
 	EndGuest func(reason Reason, message string) int
+	// HasGuest reports whether any process is there but sandboxd itself. While
+	// there is none the guard rests, until Wake. Nil: there always is one.
+	HasGuest func() bool
 }
 
 // Usage is what the guard saw last.
@@ -49,12 +52,17 @@ const (
 	longest  = 50 * time.Millisecond
 	// settleTime is how long killed processes may take to be gone.
 	settleTime = 500 * time.Millisecond
+	// lull is how long the guard goes on without a guest: longer than a process
+	// that was announced takes to be there.
+	lull = time.Second
 )
 
 // Guard watches the limits.
 type Guard struct {
-	end    func(Reason, string) int
-	source source
+	end      func(Reason, string) int
+	hasGuest func() bool
+	source   source
+	woken    chan struct{}
 
 	mu     sync.Mutex
 	memory uint64 // given limits
@@ -64,7 +72,18 @@ type Guard struct {
 
 // New makes a guard. Run must be called for it to watch.
 func New(o Options) *Guard {
-	return &Guard{end: o.EndGuest, source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit}
+	if o.HasGuest == nil {
+		o.HasGuest = func() bool { return true }
+	}
+	return &Guard{end: o.EndGuest, hasGuest: o.HasGuest, woken: make(chan struct{}, 1), source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit}
+}
+
+// Wake is told before a guest's process is started.
+func (g *Guard) Wake() {
+	select {
+	case g.woken <- struct{}{}:
+	default:
+	}
 }
 
 // SetLimits changes the given limits; zero leaves one.
@@ -91,11 +110,24 @@ func (g *Guard) Usage() Usage {
 func (g *Guard) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	seen, asked := time.Now(), time.Now()
 	for {
 		select {
 		case <-timer.C:
+		case <-g.woken:
+			seen = time.Now()
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		// A sandbox that waits for its first process, or for a user, has nobody
+		// who could fill it, and there are many of them on a machine.
+		if now := time.Now(); now.Sub(asked) >= lull/2 {
+			if asked = now; g.hasGuest() {
+				seen = now
+			} else if now.Sub(seen) >= lull {
+				timer.Stop()
+				continue
+			}
 		}
 		if !g.limited() {
 			timer.Reset(longest)

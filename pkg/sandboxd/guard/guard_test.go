@@ -129,3 +129,34 @@ func TestTheGuestIsEndedOnceForEachTime(t *testing.T) {
 		t.Errorf("%d kills, %q", kills.Load(), message)
 	}
 }
+
+func TestTheGuardRestsWithoutAGuestAndIsThereForTheNext(t *testing.T) {
+	dir := cgroupDir(t, map[string]string{"memory.current": "10\n", "memory.max": "1000\n"})
+	var guest atomic.Bool
+	var asked atomic.Int32
+	ended := make(chan string, 10)
+	g := New(Options{
+		CgroupDir: dir, HasGuest: func() bool { asked.Add(1); return guest.Load() },
+		EndGuest: func(_ Reason, message string) int {
+			os.WriteFile(filepath.Join(dir, "memory.current"), []byte("10\n"), 0o644)
+			ended <- message
+			return 1
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { g.Run(ctx); close(done) }()
+	// It has come to rest when it does not even ask any more.
+	for last := int32(-1); asked.Load() < 2 || asked.Load() != last; time.Sleep(2 * lull) {
+		last = asked.Load()
+	}
+	for range 3 {
+		guest.Store(true)
+		g.Wake()
+		os.WriteFile(filepath.Join(dir, "memory.current"), []byte("950\n"), 0o644)
+		<-ended
+		guest.Store(false)
+	}
+	cancel()
+	<-done
+}
