@@ -4,9 +4,9 @@
 package storage
 
 import (
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/features"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/klog/v2"
 )
 
 // decodeInOrder has watches decode one event after the other, unless the
@@ -23,6 +23,8 @@ func decodeInOrder() {
 	if gate.ExplicitlySet(features.ConcurrentWatchObjectDecode) {
 		return
 	}
-	// It fails for gates that do not exist.
-	utilruntime.Must(gate.SetFromMap(map[string]bool{string(features.ConcurrentWatchObjectDecode): false}))
+	if err := gate.SetFromMap(map[string]bool{string(features.ConcurrentWatchObjectDecode): false}); err != nil {
+		// The store works as well, and raw watches cost more.
+		klog.Background().Error(err, "Watches decode each event in a goroutine of its own")
+	}
 }
