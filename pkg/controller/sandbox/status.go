@@ -88,6 +88,11 @@ func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, now time.Time) 
 	if access := sandbox.Spec.NetworkAccess; access != nil && access.Ingress && pod.Endpoint != "" {
 		status.Endpoint = pod.Endpoint
 	}
+	// What a claim has said of its pod stands: a write for other words would cost
+	// every warm sandbox a commit.
+	if pod.Owner.Kind == launcher.OwnerWarmPod && meta.IsStatusConditionTrue(status.Conditions, llmsafespacev1.SandboxPodCreated) {
+		return
+	}
 	set(status, llmsafespacev1.SandboxPodCreated, metav1.ConditionTrue, "Created", strings.Join(append([]string{"the pod was created"}, pod.Notes...), "; "), now)
 	if status.Phase == llmsafespacev1.SandboxRunning {
 		return
