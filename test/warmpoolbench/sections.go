@@ -214,6 +214,9 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 	if err := b.setPool(ctx, 100, 0, &v1.AutoScaling{Enabled: true, ScaleDownDelay: ptr.To[int32](60)}); err != nil {
 		return err
 	}
+	if err := b.connect(ctx); err != nil {
+		return err
+	}
 	const seed = 45
 	random := rand.New(rand.NewPCG(seed, seed))
 	var (
@@ -271,6 +274,9 @@ func (b *bench) bursts(ctx context.Context, sizes []int) error {
 			errs  []error
 			all   sync.WaitGroup
 		)
+		if err := b.connect(ctx); err != nil {
+			return err
+		}
 		names := make([]string, n)
 		for i := range names {
 			names[i] = b.name()

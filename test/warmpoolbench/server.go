@@ -19,6 +19,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -217,7 +218,21 @@ func (b *bench) create(ctx context.Context, client versioned.Interface, name str
 	if err != nil {
 		return 0, false, err
 	}
-	return time.Since(began), made.Status.Phase == v1.SandboxRunning, nil
+	took, warm = time.Since(began), made.Status.Phase == v1.SandboxRunning
+	if c := meta.FindStatusCondition(made.Status.Conditions, v1.SandboxWarmPodBound); !warm && c != nil {
+		fmt.Printf("%s started cold: %s: %s\n", name, c.Reason, c.Message)
+	}
+	return took, warm, nil
+}
+
+// connect has every client connected, which takes a handshake.
+func (b *bench) connect(ctx context.Context) error {
+	for _, client := range b.clients {
+		if _, err := client.LlmsafespaceV1().WarmPools(namespace).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *bench) remove(ctx context.Context, client versioned.Interface, name string) error {
@@ -250,4 +265,3 @@ func (b *bench) counters(ctx context.Context) (map[string]float64, error) {
 	}
 	return sums, nil
 }
-

@@ -41,6 +41,8 @@ const (
 	fieldManager = "safebeam-controller"
 	// A pool's step is short, but for what it creates.
 	poolWorkers = 4
+	// refillDelay is between a claim and the making of the pod for it.
+	refillDelay = 30 * time.Millisecond
 	// A pod's step waits for two or three short requests, and a burst of pods
 	// should not wait in one line.
 	podWorkers = 16
@@ -110,7 +112,9 @@ func New(o Options) (*Controller, error) {
 	if _, err := o.Pools.AddEventHandler(each(c.enqueuePool)); err != nil {
 		return nil, err
 	}
-	if _, err := o.Pods.AddEventHandler(each(c.enqueuePod)); err != nil {
+	onPods := each(c.enqueuePod).(cache.ResourceEventHandlerFuncs)
+	onPods.UpdateFunc = c.podChanged
+	if _, err := o.Pods.AddEventHandler(onPods); err != nil {
 		return nil, err
 	}
 	if _, err := o.Sandboxes.AddEventHandler(each(c.sandboxChanged)); err != nil {
@@ -162,6 +166,19 @@ func (c *Controller) enqueuePod(obj any) {
 	pod := obj.(*v1.WarmPod)
 	c.pods.Enqueue(cache.MetaObjectToName(pod))
 	c.pools.Enqueue(poolOf(pod))
+}
+
+// podChanged is enqueuePod for a pod that was there. One that was claimed is made
+// up for a moment later: a burst of claims is not to share the machine with the
+// pods that are made for it.
+func (c *Controller) podChanged(old, obj any) {
+	before, pod := old.(*v1.WarmPod), obj.(*v1.WarmPod)
+	if before.Status.Phase != v1.WarmPodReady || pod.Status.Phase != v1.WarmPodAssigned {
+		c.enqueuePod(obj)
+		return
+	}
+	c.pods.Enqueue(cache.MetaObjectToName(pod))
+	c.pools.EnqueueAfter(poolOf(pod), refillDelay)
 }
 
 // sandboxChanged looks at the pod of a sandbox that may be over.
