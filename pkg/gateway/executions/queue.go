@@ -72,6 +72,9 @@ func (r *Runner) leave(e *execution, ran bool) {
 			break
 		}
 	}
+	if !ran {
+		e.stop(errEnded) // nothing runs under it
+	}
 	empty := q.unfinished == 0
 	if empty {
 		delete(r.queues, uid)
@@ -80,6 +83,17 @@ func (r *Runner) leave(e *execution, ran bool) {
 	if !empty && ran {
 		r.sandboxChanged(uid)
 	}
+}
+
+// giveBack frees the place of an execution that ended while it was being started.
+func (r *Runner) giveBack(e *execution) {
+	uid := e.sandboxUID()
+	r.mu.Lock()
+	if q := r.queues[uid]; q != nil {
+		q.running--
+	}
+	r.mu.Unlock()
+	r.sandboxChanged(uid)
 }
 
 func runs(sandbox *v1.Sandbox) bool {

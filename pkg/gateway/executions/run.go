@@ -41,7 +41,8 @@ func (e *execution) start() {
 	e.op.Lock()
 	if e.isOver() {
 		e.op.Unlock()
-		return // its finish left the queue
+		r.giveBack(e)
+		return
 	}
 	err := r.insist(r.ctx, "starting execution "+e.String(), func(ctx context.Context) error {
 		object, err := r.store.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
@@ -57,6 +58,7 @@ func (e *execution) start() {
 		if pointless(err) {
 			e.vanished(true)
 		}
+		e.stop(err)
 		return
 	}
 	e.run(false)
@@ -72,6 +74,8 @@ func (e *execution) set(object *v1.Execution) {
 // sees it to its end.
 func (e *execution) run(attach bool) {
 	r := e.runner
+	// Not before the process is released: its last words go over this context.
+	defer e.stop(errEnded)
 	object := e.current()
 	began := attach
 	o, err := e.process(object, attach, &began)

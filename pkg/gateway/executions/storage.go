@@ -114,6 +114,7 @@ func (r *Runner) settle(e *execution, runs bool, because error) {
 		switch {
 		case err != nil && ctx.Err() != nil:
 		case stored == nil || stored.UID != e.uid:
+			e.stop(because)
 			r.leave(e, runs)
 		default:
 			e.set(stored)

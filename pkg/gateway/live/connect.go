@@ -68,14 +68,28 @@ func (l *Live) Disconnected(podUID types.UID, reason error) {
 }
 
 // Refused implements sandboxes.Observer: somebody has the pod's token who is not
-// its sandboxd, or sandboxd comes too late.
+// its sandboxd, or sandboxd comes too late. A guest may try that without end, and is
+// reported once a minute.
 func (l *Live) Refused(podUID types.UID, reason error) {
 	if errors.Is(reason, sandboxes.ErrGone) {
 		return
 	}
 	binding, ok := l.Bindings.ByPod(podUID)
-	l.logger.Info("Refused a connection that speaks for a sandbox's pod", "pod", podUID, "reason", reason)
-	if ok && binding.Owner.Kind == bindings.Sandbox {
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	if s := l.sandboxes[binding.Owner.UID]; s != nil {
+		now := l.Clock.Now()
+		if now.Sub(s.reported) < activityInterval {
+			l.mu.Unlock()
+			return
+		}
+		s.reported = now
+	}
+	l.mu.Unlock()
+	l.logger.Info("Refused a connection that speaks for a sandbox's pod", "owner", binding.Owner, "pod", podUID, "reason", reason)
+	if binding.Owner.Kind == bindings.Sandbox {
 		l.task(func(ctx context.Context) { l.reportIntruder(ctx, binding.Owner.UID, reason) })
 	}
 }

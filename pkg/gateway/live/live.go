@@ -66,7 +66,8 @@ type tracked struct {
 	pod     types.UID // once it was connected
 
 	connected bool
-	reason    error // why it is not
+	reason    error     // why it is not
+	reported  time.Time // when somebody else was last refused in its name
 	away      clock.Timer
 	expiry    clock.Timer
 	expiresAt time.Time // what expiry was set for
