@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	openapicommon "k8s.io/kube-openapi/pkg/common"
 
+	"safebeam.dev/safebeam/pkg/apiserver/collector"
 	"safebeam.dev/safebeam/pkg/gateway/podidentity"
 	"safebeam.dev/safebeam/pkg/gateway/turnmetrics"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
@@ -202,6 +203,7 @@ func (s *Server) Add(component Component) {
 
 // Run serves until ctx ends, and returns when everything has stopped.
 func (s *Server) Run(ctx context.Context) error {
+	collector.Pace()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := s.beside.start(ctx, stop); err != nil {

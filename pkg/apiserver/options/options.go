@@ -11,13 +11,17 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/features"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/utils/clock"
 
 	"safebeam.dev/safebeam/pkg/apiserver"
@@ -58,8 +62,17 @@ type Limits struct {
 	MaxStreams                  int
 }
 
+// withoutSnapshots keeps watch caches from holding a tree of their objects for
+// every event of their history: lists at an exact revision, and further pages,
+// are the store's to answer, which is in the process or close. It must come
+// before the flag that sets feature gates, and can be undone by it.
+var withoutSnapshots = sync.OnceFunc(func() {
+	utilruntime.Must(utilfeature.DefaultMutableFeatureGate.OverrideDefault(features.ListFromCacheSnapshot, false))
+})
+
 // NewOptions returns the defaults of a server behind a kube-apiserver.
 func NewOptions() *Options {
+	withoutSnapshots()
 	recommended := genericoptions.NewRecommendedOptions("", nil)
 	recommended.Etcd = nil // ours are storage.Options
 	recommended.SecureServing.BindPort = 8443
