@@ -97,7 +97,7 @@ func TestASandboxIsCreatedUsedAndDeleted(t *testing.T) {
 	s, user := sandboxServer(t)
 	sandbox := user.Running(t, "one", func(spec *v1.SandboxSpec) { spec.Env = []v1.EnvVar{{Name: "GREETING", Value: "hello  world"}} })
 	status := sandbox.Status
-	if status.CreatedBy == "" || status.PodName == "" || status.NodeName == "" || status.StartTime == nil || status.ExpiresAt == nil || status.Timings == nil || status.Timings.ReadyMilliseconds <= 0 {
+	if status.CreatedBy == "" || status.PodName == "" || status.NodeName == "" || status.StartTime == nil || status.ExpiresAt == nil || status.Timings == nil || status.Timings.ReadyMilliseconds <= 0 || status.Timings.BoundMilliseconds <= 0 {
 		t.Errorf("the status is %+v", status)
 	}
 	if !strings.HasPrefix(status.RuntimeVersion, "3.") || status.RuntimeEnvironment != "python" {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,6 +73,11 @@ type Controller struct {
 	clock    clock.WithTicker
 	lost     ending
 	loop     *loop.Loop
+
+	mu sync.Mutex
+	// came is when sandboxes were first seen that have no pod yet: their creation
+	// to the millisecond, which the object has to the second.
+	came map[types.UID]time.Time
 }
 
 // indexPod indexes sandboxes by NAMESPACE/NAME of the pod that they have, or
@@ -85,6 +91,7 @@ func New(o Options) (*Controller, error) {
 		written:  cache.NewIntegerResourceVersionMutationCacheWithOptions(klog.Background(), o.Sandboxes.GetStore(), cache.MutationCacheOptions{MaxCacheSize: maxWritten}),
 		launcher: o.Launcher, bindings: o.Bindings, clock: o.Clock,
 		lost: ending{llmsafespacev1.SandboxLost, o.LostReason, o.LostMessage},
+		came: map[types.UID]time.Time{},
 	}
 	c.loop = loop.New("sandbox", workers, o.Clock, c.sync)
 	if err := o.Sandboxes.AddIndexers(cache.Indexers{indexPod: func(obj any) ([]string, error) {
@@ -100,12 +107,49 @@ func New(o Options) (*Controller, error) {
 		c.loop.Enqueue(name)
 	}
 	if _, err := o.Sandboxes.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
+		AddFunc:    func(obj any) { c.arrived(obj.(*llmsafespacev1.Sandbox)); enqueue(obj) },
+		UpdateFunc: func(_, obj any) { enqueue(obj) },
+		DeleteFunc: func(obj any) { c.left(obj); enqueue(obj) },
 	}); err != nil {
 		return nil, err
 	}
 	o.Launcher.OnChange(c.podChanged)
 	return c, nil
+}
+
+// fresh is how old a sandbox may be that has just been created.
+const fresh = 3 * time.Second
+
+func (c *Controller) arrived(sandbox *llmsafespacev1.Sandbox) {
+	if sandbox.Status.Phase != llmsafespacev1.SandboxPending || sandbox.Status.PodName != "" {
+		return
+	}
+	now := c.clock.Now()
+	if now.Sub(sandbox.CreationTimestamp.Time) > fresh {
+		now = sandbox.CreationTimestamp.Time
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.came[sandbox.UID] = now
+}
+
+func (c *Controller) left(obj any) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	if sandbox, ok := obj.(*llmsafespacev1.Sandbox); ok {
+		c.since(sandbox)
+	}
+}
+
+// since returns how long ago a sandbox came, once; ok is false if that is not
+// known, or was asked for.
+func (c *Controller) since(sandbox *llmsafespacev1.Sandbox) (age time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	came, ok := c.came[sandbox.UID]
+	delete(c.came, sandbox.UID)
+	return c.clock.Since(came), ok
 }
 
 // podChanged looks at whoever has the pod: its maker, or the sandbox that it was
@@ -154,9 +198,9 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	case stepLaunch:
 		return c.launch(ctx, sandbox)
 	case stepBind:
-		return after, c.bind(ctx, sandbox, *pod)
+		return after, c.bind(ctx, sandbox, *pod, c.clock.Now())
 	case stepObserve:
-		return after, c.observe(ctx, sandbox, *pod)
+		return after, c.observe(ctx, sandbox, *pod, nil)
 	case stepEnd:
 		return after, c.end(ctx, sandbox, end)
 	case stepDeletePod:
@@ -212,11 +256,11 @@ func (c *Controller) launch(ctx context.Context, sandbox *llmsafespacev1.Sandbox
 		return 0, fmt.Errorf("launching the pod of sandbox %s/%s: %w", sandbox.Namespace, sandbox.Name, err)
 	}
 	klog.FromContext(ctx).V(4).Info("Launched a pod", "sandbox", klog.KObj(sandbox), "pod", pod.Name, "took", c.clock.Since(began))
-	return 0, c.bind(ctx, sandbox, pod)
+	return 0, c.bind(ctx, sandbox, pod, began)
 }
 
 // bind tells the gateway whose the pod is, and then everybody that there is one.
-func (c *Controller) bind(ctx context.Context, sandbox *llmsafespacev1.Sandbox, pod launcher.Pod) error {
+func (c *Controller) bind(ctx context.Context, sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, began time.Time) error {
 	err := c.bindings.Bind(ctx, sandbox, pod)
 	switch {
 	case apierrors.IsConflict(err):
@@ -232,12 +276,18 @@ func (c *Controller) bind(ctx context.Context, sandbox *llmsafespacev1.Sandbox, 
 	case err != nil:
 		return fmt.Errorf("binding pod %s/%s to its sandbox: %w", pod.Namespace, pod.Name, err)
 	}
-	return c.observe(ctx, sandbox, pod)
+	var timings *llmsafespacev1.SandboxTimings
+	if age, ok := c.since(sandbox); ok {
+		timings = &llmsafespacev1.SandboxTimings{
+			QueuedMilliseconds: max(0, age-c.clock.Since(began)).Milliseconds(), BoundMilliseconds: max(age.Milliseconds(), 1),
+		}
+	}
+	return c.observe(ctx, sandbox, pod, timings)
 }
 
 // observe opens the pod's network as the sandbox asks for, and writes down where
 // the pod is. A claimed pod has the network of its pool until it gets its own.
-func (c *Controller) observe(ctx context.Context, sandbox *llmsafespacev1.Sandbox, pod launcher.Pod) error {
+func (c *Controller) observe(ctx context.Context, sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, timings *llmsafespacev1.SandboxTimings) error {
 	err := c.launcher.Open(ctx, pod, sandbox.Namespace, sandbox.Spec.NetworkAccess)
 	var refusal *launcher.Refusal
 	if errors.As(err, &refusal) {
@@ -248,7 +298,7 @@ func (c *Controller) observe(ctx context.Context, sandbox *llmsafespacev1.Sandbo
 	} else if err != nil {
 		return fmt.Errorf("opening the network of sandbox %s/%s: %w", sandbox.Namespace, sandbox.Name, err)
 	}
-	_, err = c.write(ctx, sandbox, func(s *llmsafespacev1.Sandbox) { observed(s, pod, c.clock.Now()) })
+	_, err = c.write(ctx, sandbox, func(s *llmsafespacev1.Sandbox) { observed(s, pod, timings, c.clock.Now()) })
 	return err
 }
 

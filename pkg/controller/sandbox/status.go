@@ -71,14 +71,20 @@ func refused(status *llmsafespacev1.SandboxStatus, refusal *launcher.Refusal, no
 	set(status, llmsafespacev1.SandboxReady, metav1.ConditionFalse, refusal.Reason, refusal.Message, now)
 }
 
-// observed writes down what is known of the pod. The phase is the gateway's from
-// Running on.
-func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, now time.Time) {
+// observed writes down what is known of the pod, and how long it took to have one.
+// The phase is the gateway's from Running on.
+func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, timings *llmsafespacev1.SandboxTimings, now time.Time) {
 	status := &sandbox.Status
 	if status.Phase.Terminal() || status.Phase == llmsafespacev1.SandboxTerminating {
 		return
 	}
 	status.PodName, status.PodNamespace = pod.Name, pod.Namespace
+	if timings != nil {
+		if status.Timings == nil {
+			status.Timings = &llmsafespacev1.SandboxTimings{}
+		}
+		status.Timings.QueuedMilliseconds, status.Timings.BoundMilliseconds = timings.QueuedMilliseconds, timings.BoundMilliseconds
+	}
 	if pod.IP != "" {
 		status.PodIP = pod.IP
 	}
