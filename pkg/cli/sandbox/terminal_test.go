@@ -106,8 +106,9 @@ func TestAShellFeelsAsIfItWereHere(t *testing.T) {
 		{"test -t 0 && test -t 2 && echo is a' 'terminal\n", "is a terminal"},
 		{"until [ \"$(stty size)\" = '33 101' ]; do sleep 0.01; done; echo size' 'is right\n", "size is right"},
 		{"echo $((6 * 7))\n", "42\r\n"},
-		// Ctrl-C is for what runs there.
-		{"trap 'echo caught' INT; echo now' 'waiting; sleep 1000\n", "now waiting"},
+		// Ctrl-C is for what runs there. No text is typed as it is shown: the
+		// terminal shows what is typed, too.
+		{"trap \"echo 'cau'ght\" INT; sh -c 'echo now\" \"waiting; exec sleep 1000'\n", "now waiting"},
 		{"\x03", "caught"},
 	} {
 		if _, err := s.user.WriteString(step.typed); err != nil {
