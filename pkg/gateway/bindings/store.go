@@ -5,6 +5,7 @@ package bindings
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -215,15 +216,50 @@ func (s *Store) settle(e *entry, binding Binding, err error) {
 // Claim makes the pod of a WarmPod that of a Sandbox. It is a conflict if the
 // pod is not from's any more, or if the Sandbox has a pod.
 func (s *Store) Claim(ctx context.Context, podUID types.UID, from, to Owner) error {
+	return s.claim(ctx, podUID, from, to, s.storage.GuaranteedUpdate, nil)
+}
+
+// ClaimWith is Claim and another write that are of no use without each other. On
+// a store that keeps the order of writes the other one comes right behind the
+// claim and has it share its sync; elsewhere both are under way at once. Each of
+// them may have been made although the other has failed.
+func (s *Store) ClaimWith(ctx context.Context, podUID types.UID, from, to Owner, other func() error) error {
+	if ordered, ok := s.storage.(ordering); ok {
+		return s.claim(ctx, podUID, from, to, ordered.UpdateAhead, other)
+	}
+	var otherErr error
+	var wait sync.WaitGroup
+	wait.Go(func() { otherErr = other() })
+	err := s.Claim(ctx, podUID, from, to)
+	wait.Wait()
+	return errors.Join(err, otherErr)
+}
+
+// ordering is a store that keeps the order of writes.
+type ordering interface {
+	UpdateAhead(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+		preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object) error
+}
+
+// claim writes the record by update and then does what is to come behind it. The
+// claim is told of when both are durable.
+func (s *Store) claim(ctx context.Context, podUID types.UID, from, to Owner, update func(context.Context, string, runtime.Object, bool,
+	*storage.Preconditions, storage.UpdateFunc, runtime.Object) error, behind func() error) error {
 	e, err := s.reserveClaim(ctx, podUID, from, to)
-	if err != nil || e == nil {
+	if err != nil {
 		return err
+	}
+	if e == nil { // made before
+		if behind != nil {
+			return behind()
+		}
+		return nil
 	}
 	claimed := e.binding
 	claimed.Owner = to
 	ctx, cancel := write(ctx)
 	defer cancel()
-	err = s.storage.GuaranteedUpdate(ctx, key(podUID), &Record{}, false, nil,
+	err = update(ctx, key(podUID), &Record{}, false, nil,
 		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
 			record := input.(*Record)
 			// A write whose answer was lost may have brought it there.
@@ -233,6 +269,9 @@ func (s *Store) Claim(ctx context.Context, podUID types.UID, from, to Owner) err
 			record.Binding.Owner = to
 			return record, nil, nil
 		}, nil)
+	if err == nil && behind != nil {
+		err = behind()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(e.writing)

@@ -37,7 +37,7 @@ const (
 
 // Binder moves a pod from its WarmPod to a sandbox: bindings.Store.
 type Binder interface {
-	Claim(ctx context.Context, podUID types.UID, from, to bindings.Owner) error
+	ClaimWith(ctx context.Context, podUID types.UID, from, to bindings.Owner, other func() error) error
 	Drop(ctx context.Context, podUID types.UID) error
 	List(ctx context.Context) ([]bindings.Binding, error)
 }
@@ -122,22 +122,22 @@ func (c *Claimer) claim(ctx context.Context, sandbox *v1.Sandbox, began time.Tim
 // bind makes the pod the sandbox's. Its three steps need nothing of each other:
 // any that fails has the pod destroyed, whatever the others did.
 func (c *Claimer) bind(ctx context.Context, pod *Pod, sandbox *v1.Sandbox) error {
-	var assigned, bound, configured error
-	var steps sync.WaitGroup
-	steps.Go(func() {
-		assigned = c.Objects.assign(ctx, pod.Object, sandbox, metav1.NewMicroTime(c.Clock.Now()))
-	})
-	steps.Go(func() {
-		bound = c.Bindings.Claim(ctx, pod.PodUID, owner(bindings.WarmPod, pod.Object), owner(bindings.Sandbox, sandbox))
+	var written error
+	var writes sync.WaitGroup
+	writes.Go(func() {
+		from, to := owner(bindings.WarmPod, pod.Object), owner(bindings.Sandbox, sandbox)
+		written = c.Bindings.ClaimWith(ctx, pod.PodUID, from, to, func() error {
+			return c.Objects.assign(ctx, pod.Object, sandbox, metav1.NewMicroTime(c.Clock.Now()))
+		})
 	})
 	configure, cancel := context.WithTimeout(ctx, configureTimeout)
-	configured = c.Live.Configure(configure, sandbox, pod.PodUID)
+	configured := c.Live.Configure(configure, sandbox, pod.PodUID)
 	cancel()
-	steps.Wait()
+	writes.Wait()
 	if configured != nil {
 		configured = fmt.Errorf("configuring its sandboxd: %w", configured)
 	}
-	return errors.Join(assigned, bound, configured)
+	return errors.Join(written, configured)
 }
 
 func owner(kind string, object metav1.Object) bindings.Owner {
