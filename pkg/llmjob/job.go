@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -121,6 +122,20 @@ func (j *job) run(ctx context.Context) error {
 	var turns sync.WaitGroup
 	defer turns.Wait()
 	slots := make(chan struct{}, j.cfg.TurnsPerJob)
+	polls, ctx := errgroup.WithContext(ctx)
+	for range min(j.cfg.TurnsPerJob, maxPolls) {
+		polls.Go(func() error { return j.poll(ctx, stop, slots, &turns) })
+	}
+	return polls.Wait()
+}
+
+// maxPolls is how many calls of a job wait for turns at a time. A turn begins
+// with its create where one waits; behind a single one the next turn would come
+// while the answer is still on its way.
+const maxPolls = 4
+
+// poll takes turns, as there are slots, until ctx ends or there is no work.
+func (j *job) poll(ctx, stop context.Context, slots chan struct{}, turns *sync.WaitGroup) error {
 	poll := &poller{job: j, wait: newBackoff(j.timing), contact: time.Now()}
 	for {
 		select {
@@ -130,6 +145,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 		a, err := poll.next(ctx)
 		if err != nil || a == nil {
+			<-slots
 			return err
 		}
 		j.begin()
