@@ -123,9 +123,9 @@ func TestIngressIsFromTheSameNamespaceAlone(t *testing.T) {
 	elsewhere := closedNamespace(t)
 	var addresses []string
 	for _, name := range []string{"open", "shut"} {
-		sandbox := user.Running(t, name, small, func(s *v1.SandboxSpec) { s.NetworkAccess = &v1.NetworkAccess{Ingress: name == "open"} })
+		user.Running(t, name, small, func(s *v1.SandboxSpec) { s.NetworkAccess = &v1.NetworkAccess{Ingress: name == "open"} })
 		user.Sh(t, name, "python3 -m http.server 8000 >/dev/null 2>&1 & for i in 1 2 3 4 5 6 7 8 9 10; do python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8000))' 2>/dev/null && break; sleep 0.2; done")
-		sandbox = user.UntilTrue(t, name, "addressed", func(s *v1.Sandbox) bool { return s.Status.PodIP != "" })
+		sandbox := user.UntilTrue(t, name, "addressed", func(s *v1.Sandbox) bool { return s.Status.PodIP != "" })
 		if (sandbox.Status.Endpoint != "") != (name == "open") {
 			t.Errorf("%s has the endpoint %q", name, sandbox.Status.Endpoint)
 		}
