@@ -82,7 +82,7 @@ func (db *DB) compactByAge(ctx context.Context, a *ages, c clock.PassiveClock) {
 	if target <= db.CompactRevision() || target < 2 {
 		return
 	}
-	if err := db.Compact(ctx, target); err != nil && !errors.Is(err, rpctypes.ErrCompacted) && ctx.Err() == nil {
+	if err := db.Compact(ctx, target); err != nil && !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, ErrClosed) && ctx.Err() == nil {
 		db.logger.Error(err, "Cannot compact history", "revision", target)
 	}
 }
