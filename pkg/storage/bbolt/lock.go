@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +20,23 @@ type dirLock struct{ f *os.File }
 
 const lockName = "LOCK"
 
+// A child that the holder was just starting when it was killed has a copy of the
+// file until it has become another program.
+const (
+	orphanWait  = 5 * time.Second
+	orphanRetry = 5 * time.Millisecond
+)
+
+// holderDied reports whether the process that the file names is gone.
+func holderDied(path string) bool {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	return err == nil && pid > 0 && unix.Kill(pid, 0) == unix.ESRCH
+}
+
 // lockDir takes the lock or says who has it. The lock is tied to the open file
 // and goes with the process, however it ends.
 func lockDir(dir string) (*dirLock, error) {
@@ -26,7 +45,12 @@ func lockDir(dir string) (*dirLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for deadline := time.Now().Add(orphanWait); err == unix.EWOULDBLOCK && holderDied(path) && time.Now().Before(deadline); {
+		time.Sleep(orphanRetry)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		defer f.Close()
 		if err != unix.EWOULDBLOCK {
 			return nil, fmt.Errorf("locking %s: %w", path, err)
