@@ -28,8 +28,8 @@ type Size struct{ Width, Height uint16 }
 
 // Session is a client that waits for what its command does.
 type Session interface {
-	// Stdin is what the client sends, nil if it sends none. Closing it throws
-	// away what still comes.
+	// Stdin is what the client sends, nil if it sends none. Its reader closes
+	// it, which throws away what still comes.
 	Stdin() io.ReadCloser
 	// Resizes has the sizes of the client's terminal, nil if it has none. The
 	// newest counts.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,7 +100,7 @@ func acceptSPDY(ctx context.Context, w http.ResponseWriter, request *http.Reques
 		close(s.gone)
 	}()
 	if stream := s.streams[corev1.StreamTypeStdin]; stream != nil {
-		s.stdin = discarded{stream}
+		s.stdin = &discarded{stream: stream}
 	}
 	if stream := s.streams[corev1.StreamTypeResize]; stream != nil {
 		s.resizes = make(chan Size, 1)
@@ -127,13 +128,19 @@ func wantedStreams(options Options) []string {
 }
 
 // discarded is a stream whose closing throws away what still comes. To reset
-// it instead would be an error on the client's side.
-type discarded struct{ stream httpstream.Stream }
+// it instead would be an error on the client's side. A stream has one reader:
+// that one closes it.
+type discarded struct {
+	stream httpstream.Stream
+	closed sync.Once
+}
 
-func (d discarded) Read(p []byte) (int, error) { return d.stream.Read(p) }
+func (d *discarded) Read(p []byte) (int, error) { return d.stream.Read(p) }
 
-func (d discarded) Close() error {
-	go io.Copy(io.Discard, d.stream) // ends with the connection
+func (d *discarded) Close() error {
+	d.closed.Do(func() {
+		go io.Copy(io.Discard, d.stream) // ends with the connection
+	})
 	return nil
 }
 

@@ -125,8 +125,7 @@ func (r *ExecREST) run(ctx context.Context, name string, in *sandboxes.Sandbox, 
 	command := sandboxes.Command{ID: "exec-" + rand.Text(), Argv: options.Command}
 	streams := sandboxes.Streams{Output: func(chunk sandboxes.Chunk) error { return write(session, options, chunk) }}
 	if stdin := session.Stdin(); stdin != nil {
-		defer stdin.Close()
-		streams.Stdin = stdin
+		streams.Stdin = stdin // closed by whoever reads it
 	}
 	if options.TTY {
 		command.TTY, command.Env = &sandboxes.WindowSize{Rows: 24, Cols: 80}, terminal
