@@ -81,7 +81,8 @@ func TestASandboxIsLostWithItsPodAndSaysWhy(t *testing.T) {
 func TestAGuestThatWantsTooMuchIsEndedAndItsSandboxLivesOn(t *testing.T) {
 	t.Parallel()
 	user := sandboxUser(t)
-	user.Running(t, "box", small)
+	// sandboxd shares the cpu with its guest: with less, ending it takes longer.
+	user.Running(t, "box", small, func(s *v1.SandboxSpec) { s.Resources.CPU = ptr.To(resource.MustParse("1")) })
 	for name, command := range map[string][]string{
 		"memory":    {"python3", "-c", "b = []\nwhile True: b.append(bytearray(8 << 20))"},
 		"processes": {"python3", "-c", "import os\nwhile True: os.fork()"},

@@ -129,6 +129,9 @@ func ended(pod *corev1.Pod) (reason, message string) {
 	if state.Reason != "Error" && state.Reason != "Completed" && state.Reason != "" {
 		return state.Reason, strings.TrimSpace(state.Message)
 	}
+	if signal := state.ExitCode - 128; signal > 0 && signal <= 64 {
+		return launcher.ReasonAgentFailed, strings.TrimSpace(fmt.Sprintf("sandboxd was ended by signal %d %s", signal, strings.TrimSpace(state.Message)))
+	}
 	return launcher.ReasonAgentFailed, fmt.Sprintf("sandboxd ended with exit code %d: %s", state.ExitCode, strings.TrimSpace(state.Message))
 }
 

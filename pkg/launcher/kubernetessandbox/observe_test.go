@@ -59,6 +59,7 @@ func TestWhatBecameOfAPod(t *testing.T) {
 		{name: "runs", change: runs, phase: launcher.PodRunning},
 		{name: "was OOM killed", change: ends(corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}), phase: launcher.PodEnded, reason: launcher.ReasonOOMKilled, message: "512Mi"},
 		{name: "ended with sandboxd", change: ends(corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 2, Message: "refused by the gateway"}), phase: launcher.PodEnded, reason: launcher.ReasonAgentFailed, message: "refused by the gateway"},
+		{name: "was killed", change: ends(corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 137}), phase: launcher.PodEnded, reason: launcher.ReasonAgentFailed, message: "signal 9"},
 		{name: "was evicted", change: func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "ephemeral local storage"
 		}, phase: launcher.PodEnded, reason: launcher.ReasonEvicted, message: "ephemeral"},
