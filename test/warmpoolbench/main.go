@@ -70,6 +70,7 @@ func run(ctx context.Context, bin string, n int, rate float64, duration time.Dur
 		if err := section.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w\n%s", section.name, err, b.log())
 		}
+		b.tellCold()
 	}
 	return nil
 }

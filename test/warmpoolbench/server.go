@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,6 +49,10 @@ type bench struct {
 	// line, which would measure the client.
 	clients []versioned.Interface
 	made    int
+
+	mu sync.Mutex
+	// cold counts sandboxes that got no warm pod, by reason.
+	cold map[string]int
 }
 
 func start(ctx context.Context, bin string) (*bench, error) {
@@ -58,7 +63,7 @@ func start(ctx context.Context, bin string) (*bench, error) {
 	if bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, exited: make(chan struct{})}
+	b := &bench{dir: dir, exited: make(chan struct{}), cold: map[string]int{}}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
@@ -220,9 +225,21 @@ func (b *bench) create(ctx context.Context, client versioned.Interface, name str
 	}
 	took, warm = time.Since(began), made.Status.Phase == v1.SandboxRunning
 	if c := meta.FindStatusCondition(made.Status.Conditions, v1.SandboxWarmPodBound); !warm && c != nil {
-		fmt.Printf("%s started cold: %s: %s\n", name, c.Reason, c.Message)
+		b.mu.Lock()
+		b.cold[c.Reason]++
+		b.mu.Unlock()
 	}
 	return took, warm, nil
+}
+
+// tellCold says why sandboxes started cold since it was last called.
+func (b *bench) tellCold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for reason, n := range b.cold {
+		fmt.Printf("%d started cold: %s\n", n, reason)
+	}
+	clear(b.cold)
 }
 
 // connect has every client connected, which takes a handshake.
