@@ -49,7 +49,8 @@ func TestNumbersKeepTheLawAcrossCrashes(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for seed := range next {
-				crashRound(t, seed)
+				// A test of its own, so that its disk goes with it.
+				t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { crashRound(t, seed) })
 			}
 		})
 	}

@@ -123,7 +123,7 @@ func openWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *world
 func startWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *world {
 	t.Helper()
 	quiet := logr.Discard()
-	db, err := bbolt.Open(bbolt.Options{Dir: d.dir, FS: d.fs, SegmentBytes: 8 << 20, CheckpointInterval: time.Hour, Logger: &quiet})
+	db, err := bbolt.Open(bbolt.Options{Dir: d.dir, FS: d.fs, SegmentBytes: 512 << 10, CheckpointInterval: time.Hour, Logger: &quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
