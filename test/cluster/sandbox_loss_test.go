@@ -84,17 +84,23 @@ func TestAGuestThatWantsTooMuchIsEndedAndItsSandboxLivesOn(t *testing.T) {
 	// sandboxd shares the cpu with its guest: with less, ending it takes longer.
 	user.Running(t, "box", small, func(s *v1.SandboxSpec) { s.Resources.CPU = ptr.To(resource.MustParse("1")) })
 	for name, command := range map[string][]string{
-		"memory":    {"python3", "-c", "b = []\nwhile True: b.append(bytearray(8 << 20))"},
-		"processes": {"python3", "-c", "import os\nwhile True: os.fork()"},
+		"memory": {"python3", "-c", "b = []\nwhile True: b.append(bytearray(8 << 20))"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			output, err := user.Exec(t.Context(), "box", sandboxes.Command{Argv: command})
 			if err == nil && output.Code == 0 {
 				t.Errorf("%+v", output)
 			}
-			if alive := user.Sh(t, "box", "echo alive"); alive.Stdout != "alive\n" {
-				t.Errorf("the sandbox says %q", alive.Stdout)
-			}
+			// The agent may have been starved, and dials again.
+			began := time.Now()
+			eventually(t, time.Minute, func(ctx context.Context) error {
+				alive, err := user.Exec(ctx, "box", sandboxes.Command{Argv: []string{"echo", "alive"}})
+				if err == nil && alive.Stdout != "alive\n" {
+					err = fmt.Errorf("the sandbox says %q", alive.Stdout)
+				}
+				return err
+			})
+			t.Logf("alive after %s", time.Since(began))
 		})
 	}
 }
