@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,21 +29,22 @@ func main() {
 	short := flag.Bool("short", false, "fewer of everything")
 	rate := flag.Float64("rate", 45, "creates per second of the Poisson arrivals")
 	duration := flag.Duration("duration", time.Minute, "how long they arrive")
+	prefilled := flag.Bool("prefilled", false, "as many pods before the Poisson arrivals as will be needed, and none made meanwhile: claims alone, without the starts of pods beside them")
 	n := flag.Int("n", 500, "creates one after another")
 	only := flag.String("only", "", "names of sections, with commas; default: all")
 	flag.Parse()
 	if *short {
 		*n, *duration = 100, 10*time.Second
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *n, *rate, *duration, *short, *only); err != nil {
+	if err := run(ctx, *bin, *n, *rate, *duration, *short, *prefilled, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "warmpoolbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, n int, rate float64, duration time.Duration, short bool, only string) error {
+func run(ctx context.Context, bin string, n int, rate float64, duration time.Duration, short, prefilled bool, only string) error {
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("machine: %d CPUs, %s, load %spods: local sandboxes, on the same machine\n", runtime.NumCPU(), runtime.Version(), load)
 	b, err := start(ctx, bin)
@@ -61,7 +63,7 @@ func run(ctx context.Context, bin string, n int, rate float64, duration time.Dur
 		{"cost", func(ctx context.Context) error { return b.cost(ctx, 50) }},
 		{"sequential", func(ctx context.Context) error { return b.sequential(ctx, n) }},
 		{"result", func(ctx context.Context) error { return b.firstResult(ctx, n/2) }},
-		{"poisson", func(ctx context.Context) error { return b.poisson(ctx, rate, duration) }},
+		{"poisson", func(ctx context.Context) error { return b.poisson(ctx, rate, duration, prefilled) }},
 		{"bursts", func(ctx context.Context) error { return b.bursts(ctx, bursts) }},
 	} {
 		if only != "" && !strings.Contains(","+only+",", ","+section.name+",") {

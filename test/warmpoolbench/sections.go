@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/utils/ptr"
 
@@ -210,8 +211,13 @@ func (b *bench) exec(ctx context.Context, name string) error {
 }
 
 // poisson has sandboxes arrive as strangers do, each of which lives for a second.
-func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duration) error {
-	if err := b.setPool(ctx, 100, 0, &v1.AutoScaling{Enabled: true, ScaleDownDelay: ptr.To[int32](60)}); err != nil {
+func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duration, prefilled bool) error {
+	size, most, scaling := 100, 0, &v1.AutoScaling{Enabled: true, ScaleDownDelay: ptr.To[int32](60)}
+	if prefilled {
+		size = int(rate*duration.Seconds()*1.15) + 1
+		most, scaling = size, nil
+	}
+	if err := b.setPool(ctx, size, most, scaling); err != nil {
 		return err
 	}
 	if err := b.connect(ctx); err != nil {
@@ -246,6 +252,9 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 				cold++
 			}
 			mu.Unlock()
+			if prefilled {
+				return // it is removed when all have come
+			}
 			time.Sleep(time.Second)
 			_ = b.remove(ctx, client, name)
 		})
@@ -255,6 +264,9 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 		return errs[0]
 	}
 	times.tell(fmt.Sprintf("create at %g/s", rate))
+	if err := b.clients[0].LlmsafespaceV1().Sandboxes(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		return err
+	}
 	figure("warm_create_poisson45_p50_ms", milliseconds(times.at(.5)), "ms")
 	figure("warm_create_poisson45_p99_ms", milliseconds(times.at(.99)), "ms")
 	figure("warm_create_poisson45_hit_percent", float64(len(times))*100/float64(max(1, len(times)+cold)), "percent")
