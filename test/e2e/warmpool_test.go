@@ -288,8 +288,8 @@ func TestAPoolIsScaled(t *testing.T) {
 func TestAChangedPoolIsReplacedWhileItGivesPods(t *testing.T) {
 	t.Parallel()
 	p := newPooled(t)
-	pool := p.create(t, "python")
-	pool = p.until(t, "python", "filled", available(2))
+	p.create(t, "python")
+	pool := p.until(t, "python", "filled", available(2))
 	pool.Spec.PreloadScripts = []v1.PreloadScript{{Name: "new", Content: `open("/workspace/new", "w").write("new")`}}
 	changed, err := p.pools.Update(t.Context(), pool, metav1.UpdateOptions{})
 	if err != nil {
