@@ -55,16 +55,16 @@ func TestExecutionsLookGood(t *testing.T) {
 		}},
 	}}
 	tabletest.Looks(t, executions, list, false, `
-NAME    SANDBOX     STATUS      EXIT      TOOK   AGE
-run-1   sandbox-1   Succeeded   0         1s     60s
-run-2   sandbox-1   Running     <none>    1.5s   60s
-run-3   sandbox-1   TimedOut    SIGKILL   30s    60s
+NAME    SANDBOX     STATUS      EXIT     TOOK   AGE
+run-1   sandbox-1   Succeeded   0        1s     60s
+run-2   sandbox-1   Running     <none>   1.5s   60s
+run-3   sandbox-1   TimedOut    124      30s    60s
 `)
 	tabletest.Looks(t, executions, list, true, `
-NAME    SANDBOX     STATUS      EXIT      TOOK   AGE   REASON    OUTPUT    RUNS
-run-1   sandbox-1   Succeeded   0         1s     60s   <none>    12.3k/0   import numpy print(numpy.mean([1, 2, 3,…
-run-2   sandbox-1   Running     <none>    1.5s   60s   <none>    0/0       sleep 60
-run-3   sandbox-1   TimedOut    SIGKILL   30s    60s   Timeout   0/0       false
+NAME    SANDBOX     STATUS      EXIT     TOOK   AGE   REASON    OUTPUT    RUNS
+run-1   sandbox-1   Succeeded   0        1s     60s   <none>    12.3k/0   import numpy print(numpy.mean([1, 2, 3,…
+run-2   sandbox-1   Running     <none>   1.5s   60s   <none>    0/0       sleep 60
+run-3   sandbox-1   TimedOut    124      30s    60s   Timeout   0/0       false
 `)
 }
 

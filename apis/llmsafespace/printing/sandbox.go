@@ -68,7 +68,8 @@ var executions = []table.Column[*v1.Execution]{
 		return table.Phase(e, e.Status.Phase)
 	}},
 	{Name: "Exit", Description: "The exit code, or the signal.", Cell: func(e *v1.Execution, _ time.Time) any {
-		if e.Status.Signal != "" {
+		// The signal of a timeout is how, 124 is why.
+		if e.Status.Signal != "" && e.Status.Phase != v1.ExecutionTimedOut {
 			return e.Status.Signal
 		}
 		return table.OptionalNumber(e.Status.ExitCode)
