@@ -4,7 +4,6 @@
 package sandboxd
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -85,27 +84,37 @@ func trim(ctx context.Context, c *calls) {
 
 // dropCode unmaps the pages of the binary, most of which are of initialisation that
 // is over. What is needed comes back from the page cache by a minor fault.
+//
+// That holds for a static binary, as sandboxd is built. A loader writes to pages
+// before it makes them read-only (RELRO), and those would come back unrelocated: of
+// a binary that has one, nothing is dropped.
 func dropCode() {
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return
-	}
-	defer maps.Close()
 	own, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return
 	}
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		line := lines.Text()
-		var from, to uintptr
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	type span struct{ from, to uintptr }
+	var code []span
+	for line := range strings.Lines(string(maps)) {
+		line = strings.TrimSuffix(line, "\n")
+		var s span
 		var permissions string
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &permissions); err != nil {
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &s.from, &s.to, &permissions); err != nil {
 			continue
 		}
-		// Only what nobody can have written to: the file has all of it.
-		if permissions[1] == '-' && strings.HasSuffix(line, own) {
-			unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		switch {
+		case !strings.Contains(line, "/"):
+		case !strings.HasSuffix(line, own):
+			return
+		case permissions[1] == '-': // nobody can have written to it: the file has all of it
+			code = append(code, s)
 		}
+	}
+	for _, s := range code {
+		unix.Syscall(unix.SYS_MADVISE, s.from, s.to-s.from, unix.MADV_DONTNEED)
 	}
 }
