@@ -81,10 +81,10 @@ torture: ## Faults and power cuts in the store, 20 rounds for each kill of the p
 ROUNDS ?= 200
 
 .PHONY: bench
-bench: build bin/storebench ## Turns, streams and the store in numbers; BENCHFLAGS=-short
+bench: build bin/storebench bin/storebench-etcd ## Turns, streams and, beside etcd, the store in numbers; BENCHFLAGS=-short
 	go build -o bin/ ./test/fakeprovider/cmd/fakeprovider
 	go run ./test/bench $(BENCHFLAGS)
-	bin/storebench -contenders safebeam -sections disk,rounds,fanout,cache,restart $(filter -short,$(BENCHFLAGS))
+	bin/storebench -contenders safebeam,etcd -sections disk,rounds,fanout,cache,restart $(filter -short,$(BENCHFLAGS))
 
 .PHONY: bench-sandboxes
 bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
