@@ -639,7 +639,7 @@ func TestSafebeamHasTheSameCommands(t *testing.T) {
 			names = append(names, command.Name()+" "+sub.Name())
 		}
 	}
-	if got := strings.Join(names, ", "); got != "create, create conversation, create turn, chat" {
+	if got := strings.Join(names, ", "); got != "create, create conversation, create turn, chat, sandbox, sandbox cp, sandbox create, sandbox exec, sandbox logs, sandbox ls, sandbox run" {
 		t.Errorf("commands are %s", got)
 	}
 }
