@@ -457,6 +457,11 @@ func (w *worker) put() bool {
 	js.last = number
 	js.maybe[number] = value
 	pending := w.s.db.Journal().Stage(ctx, journal.Record{Owner: owner, Number: number, Data: []byte(value)})
+	if err := journal.Refused(pending); err != nil {
+		// Nothing was staged. On a disk that is full for a moment the put may go
+		// through all the same.
+		return w.refused(err)
+	}
 	sl.maybe = append(sl.maybe, value)
 	resp, err := w.s.db.Client().Kubernetes.OptimisticPut(ctx, key, []byte(value), sl.rev, kubernetes.PutOptions{GetOnFailure: true})
 	if err != nil {
