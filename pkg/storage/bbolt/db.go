@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -56,8 +57,9 @@ type DB struct {
 	unsettled  []*batch
 	inflight   *batch
 	flushing   bool
-	lastGroup  int  // how many records the last commit had
-	soon       bool // a commit is due after stageDelay
+	lastGroup  int           // how many records the last commit had
+	lastSync   time.Duration // how long its sync took
+	soon       bool          // a commit is due after stageDelay
 	closed     bool
 	dirtyBytes int64
 	// roomC is closed when something a writer may wait for has changed; nil
