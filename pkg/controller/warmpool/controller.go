@@ -164,6 +164,7 @@ func (c *Controller) enqueuePool(obj any) {
 
 func (c *Controller) enqueuePod(obj any) {
 	pod := obj.(*v1.WarmPod)
+	c.seen(pod)
 	c.pods.Enqueue(cache.MetaObjectToName(pod))
 	c.pools.Enqueue(poolOf(pod))
 }
@@ -173,12 +174,27 @@ func (c *Controller) enqueuePod(obj any) {
 // pods that are made for it.
 func (c *Controller) podChanged(old, obj any) {
 	before, pod := old.(*v1.WarmPod), obj.(*v1.WarmPod)
+	c.seen(pod)
 	if before.Status.Phase != v1.WarmPodReady || pod.Status.Phase != v1.WarmPodAssigned {
 		c.enqueuePod(obj)
 		return
 	}
 	c.pods.Enqueue(cache.MetaObjectToName(pod))
 	c.pools.EnqueueAfter(poolOf(pod), refillDelay)
+}
+
+// seen takes note of a WarmPod that the informer shows. Its pool may not look
+// before it is gone again: under a burst, one is made, claimed and over within one
+// round of making others.
+func (c *Controller) seen(pod *v1.WarmPod) {
+	if pod.Status.PoolUID == "" && pod.DeletionTimestamp == nil {
+		return // not described yet: no pool counts it
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.known {
+		delete(m.creating, pod.Name)
+	}
 }
 
 // sandboxChanged looks at the pod of a sandbox that may be over.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -322,5 +323,24 @@ func TestStatusSaysWhatIsTrue(t *testing.T) {
 				t.Errorf("got %+v", status)
 			}
 		})
+	}
+}
+
+func TestAPodThatCameAndWentBetweenTwoLooksIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	m := &memory{creating: map[string]time.Time{"claimed-and-gone": now, "never-seen": now}}
+	c := &Controller{known: map[types.UID]*memory{"pool": m}}
+	gone := pods(v1.WarmPodAssigned, "hash", 1)[0]
+	gone.Name, gone.Status.PoolUID = "claimed-and-gone", "pool"
+	c.seen(gone)
+
+	s := state{now: now.Add(time.Second)}
+	if unsure := c.look(m, &s, &v1.WarmPool{}); s.creating != 1 || !unsure.Equal(now.Add(unseen)) {
+		t.Errorf("%d are being made, until %v", s.creating, unsure)
+	}
+	s.now = now.Add(unseen)
+	if unsure := c.look(m, &s, &v1.WarmPool{}); s.creating != 0 || !unsure.IsZero() {
+		t.Errorf("%d are being made, until %v", s.creating, unsure)
 	}
 }

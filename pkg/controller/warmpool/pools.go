@@ -64,9 +64,11 @@ func (c *Controller) syncPool(ctx context.Context, name cache.ObjectName) (time.
 	case err == nil:
 		s.hash = template.Hash
 	}
-	c.remember(pool.UID, func(m *memory) { c.look(m, &s, pool) })
+	var unsure time.Time
+	c.remember(pool.UID, func(m *memory) { unsure = c.look(m, &s, pool) })
 
 	p := makePlan(s)
+	p.wakeAt(s.now, unsure)
 	errs := []error{c.removeStrays(ctx, pods, pool.UID), c.remove(ctx, pool, s, p)}
 	if s.deleted {
 		c.forget(pool.UID)
@@ -86,8 +88,10 @@ func (c *Controller) syncPool(ctx context.Context, name cache.ObjectName) (time.
 	return p.again.Sub(s.now), errors.Join(append(errs, err)...)
 }
 
-// look completes the state by what is remembered, and the memory by the state.
-func (c *Controller) look(m *memory, s *state, pool *v1.WarmPool) {
+// look completes the state by what is remembered, and the memory by the state. It
+// returns when the first of the WarmPods that have not been seen counts no more;
+// zero if there is none.
+func (c *Controller) look(m *memory, s *state, pool *v1.WarmPool) (unsure time.Time) {
 	for _, pod := range s.pods {
 		delete(m.creating, pod.Name)
 		if m.history.failures > 0 && pod.Status.TemplateHash == m.history.hash && pod.Status.ReadyTime != nil && pod.Status.ReadyTime.After(m.history.last) {
@@ -95,8 +99,11 @@ func (c *Controller) look(m *memory, s *state, pool *v1.WarmPool) {
 		}
 	}
 	for name, at := range m.creating {
-		if s.now.Sub(at) > unseen {
+		over := at.Add(unseen)
+		if !over.After(s.now) {
 			delete(m.creating, name)
+		} else if unsure.IsZero() || over.Before(unsure) {
+			unsure = over
 		}
 	}
 	s.creating, s.history, s.scale = len(m.creating), m.history, m.scale
@@ -104,6 +111,7 @@ func (c *Controller) look(m *memory, s *state, pool *v1.WarmPool) {
 		// An earlier process decided; it wanted what there is.
 		s.scale = scale{int(pool.Status.AvailablePods + pool.Status.PendingPods), pool.Status.LastScaleTime.Time, true}
 	}
+	return unsure
 }
 
 // podsOf lists the WarmPods that the loop of a pool of that name has made.
