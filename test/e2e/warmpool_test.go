@@ -377,11 +377,30 @@ func TestAWarmPodThatAUserMakesStaysPending(t *testing.T) {
 	}
 }
 
+// ready are the names of the pods that wait for a sandbox.
+func (p *pooled) ready(t *testing.T) (names []string) {
+	t.Helper()
+	list, err := p.pods.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range list.Items {
+		if pod.Status.Phase == v1.WarmPodReady {
+			names = append(names, pod.Name)
+		}
+	}
+	return names
+}
+
 func TestAServerThatIsKilledAmongClaimsHandsOutNoPodTwice(t *testing.T) {
 	t.Parallel()
 	p := newPooled(t)
 	p.create(t, "python", func(s *v1.WarmPoolSpec) { s.MinSize, s.Runtime = 10, "bash" })
 	p.until(t, "python", "filled", available(10))
+	before := map[string]bool{}
+	for _, pod := range p.ready(t) {
+		before[pod] = true
+	}
 	var all sync.WaitGroup
 	first := make(chan struct{}, 40)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -399,8 +418,17 @@ func TestAServerThatIsKilledAmongClaimsHandsOutNoPodTwice(t *testing.T) {
 	all.Wait()
 	p.Restart()
 	// Local pods die with their server: the sandboxes that had one are Lost, the
-	// others are made, and the pool is filled with new ones.
-	p.until(t, "python", "filled again", available(10))
+	// others are made, and the pool is filled with new ones. Its status may be that
+	// of before the kill for a moment.
+	p.until(t, "python", "filled again", func(pool *v1.WarmPool) bool {
+		fresh := 0
+		for _, pod := range p.ready(t) {
+			if !before[pod] {
+				fresh++
+			}
+		}
+		return available(10)(pool) && fresh >= 10
+	})
 	list, err := p.user.Client.LlmsafespaceV1().Sandboxes("agent-sandboxes").List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
