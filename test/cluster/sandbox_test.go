@@ -140,7 +140,7 @@ func TestHighRunsInGVisor(t *testing.T) {
 	if class := ptr.Deref(podOf(t, sandbox).Spec.RuntimeClassName, ""); class != "gvisor" {
 		t.Errorf("its pod runs in %q", class)
 	}
-	if output := user.Sh(t, "high", "dmesg 2>/dev/null | head -n 20; cat /proc/version"); !strings.Contains(output.Stdout, "gVisor") {
+	if output := user.Sh(t, "high", "dmesg 2>/dev/null | head -n 20; cat /proc/version"); !strings.Contains(strings.ToLower(output.Stdout), "gvisor") {
 		t.Errorf("its kernel says %q", output.Stdout)
 	}
 	t.Logf("ready after %d ms", sandbox.Status.Timings.ReadyMilliseconds)
