@@ -78,10 +78,11 @@ func (db *DB) runFlusher(ctx context.Context) {
 // they wait for a processor behind the committer. It gives way once and waits
 // for nobody; with a processor to spare it costs nothing.
 //
-// Where a sync takes long, it waits a quarter of that. Writers would else fall
-// into two halves, each of which waits for the other's sync before its own: half
-// the writes for each sync, and twice the time for each write. A lone writer never
-// waits. Who has the committer's role calls it.
+// Where a sync takes long, it waits until as many have staged as were answered,
+// or half a sync. Writers would else fall into two halves, each of which waits for
+// the other's sync before its own: half the writes for each sync, and twice the
+// time for each write. A lone writer never waits. Who has the committer's role
+// calls it.
 func (db *DB) gather() {
 	if db.lastGroup <= 1 {
 		return
@@ -90,7 +91,38 @@ func (db *DB) gather() {
 		runtime.Gosched()
 		return
 	}
-	time.Sleep(min(db.lastSync/4, maxGather))
+	deadline := time.NewTimer(min(db.lastSync/2, db.opts.maxGather))
+	defer deadline.Stop()
+	select {
+	case <-db.gatheredC:
+	case <-deadline.C:
+	}
+	db.mu.Lock()
+	db.awaited = 0
+	db.mu.Unlock()
+}
+
+// await has gather wait for as many records as a commit has just settled. Call
+// with mu held, before its writers are let go.
+func (db *DB) await(b *batch) {
+	if b.count <= 1 || db.lastSync < slowSync {
+		return
+	}
+	select {
+	case <-db.gatheredC: // from a commit that nobody gathered after
+	default:
+	}
+	db.awaited = b.count
+}
+
+// came says that a record was staged. Call with mu held.
+func (db *DB) came() {
+	if db.awaited == 0 {
+		return
+	}
+	if db.awaited--; db.awaited == 0 {
+		db.gatheredC <- struct{}{}
+	}
 }
 
 // slowSync is the sync from which on it pays to wait for company; maxGather
@@ -146,6 +178,7 @@ func (db *DB) commitOne() bool {
 	if err == nil {
 		db.unsettled = db.unsettled[1:]
 		db.broadcastRoom()
+		db.await(b)
 	}
 	db.mu.Unlock()
 	if err != nil {

@@ -59,6 +59,7 @@ type DB struct {
 	flushing   bool
 	lastGroup  int           // how many records the last commit had
 	lastSync   time.Duration // how long its sync took
+	awaited    int           // how many records gather waits for
 	soon       bool          // a commit is due after stageDelay
 	closed     bool
 	dirtyBytes int64
@@ -73,11 +74,13 @@ type DB struct {
 	pub     publisher
 
 	// tail is the committer's copy of the page that the log ends in.
-	tail    [pageSize]byte
-	flushC  chan struct{}
-	ckpt    checkpointer
-	expiryC chan struct{}
-	metrics metrics
+	tail   [pageSize]byte
+	flushC chan struct{}
+	// gatheredC has an item once they have come.
+	gatheredC chan struct{}
+	ckpt      checkpointer
+	expiryC   chan struct{}
+	metrics   metrics
 
 	// failure ends all writing for good. The other two pass: no room for the
 	// next log segment, none for the checkpoint.
@@ -100,7 +103,7 @@ func Open(opts Options) (_ *DB, err error) {
 	opts = opts.withDefaults()
 	db := &DB{
 		opts: opts, logger: *opts.Logger, clock: opts.Clock,
-		flushC: make(chan struct{}, 1), expiryC: make(chan struct{}, 1),
+		flushC: make(chan struct{}, 1), gatheredC: make(chan struct{}, 1), expiryC: make(chan struct{}, 1),
 	}
 	db.ckpt.init()
 	db.metrics.init()

@@ -68,6 +68,8 @@ type Options struct {
 	// chunkKeys is how many keys one transaction of a checkpoint writes; tests
 	// make it small to end between two.
 	chunkKeys int64
+	// maxGather bounds how long a commit waits for company (see gather).
+	maxGather time.Duration
 }
 
 // Limits of a single write.
@@ -112,6 +114,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.CompactionMaxBytes, 1<<30)
 	setDefault(&o.ProgressNotifyInterval, 5*time.Second)
 	setDefault(&o.chunkKeys, chunkKeys)
+	setDefault(&o.maxGather, maxGather)
 	return o
 }
 

@@ -147,6 +147,7 @@ func (db *DB) record(b *batch, typ recordType, rev int64, payload func([]byte) [
 	b.buf = endRecord(payload(buf), at, h)
 	n := int64(len(b.buf) - before)
 	b.count++
+	db.came()
 	b.bytes += n
 	db.offset += n
 	db.dirtyBytes += n
