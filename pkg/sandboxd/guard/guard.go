@@ -110,7 +110,9 @@ func (g *Guard) Usage() Usage {
 func (g *Guard) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	seen, asked := time.Now(), time.Now()
+	// At first there is nobody: a sandbox that has just started looks for a guest
+	// before it looks for what that uses.
+	var seen, asked time.Time
 	for {
 		select {
 		case <-timer.C:
