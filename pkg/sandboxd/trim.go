@@ -71,15 +71,21 @@ func trim(ctx context.Context, c *calls) {
 		}
 		if begun := c.begun.Load(); begun != last && c.open.Load() == 0 {
 			last = begun
-			// A pool lets go of what it holds in the second collection after its
-			// last use.
-			runtime.GC()
-			runtime.GC()
-			debug.FreeOSMemory()
+			collect()
 			dropCode()
 		}
 		timer.Reset(trimEvery)
 	}
+}
+
+// collect collects twice: a pool lets go of what it holds in the second collection
+// after its last use. One who sweeps yields after each span, and each time that
+// wakes a second processor for nothing, which costs ten times what the sweep does: so
+// there is none meanwhile.
+func collect() {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // dropCode unmaps the pages of the binary, most of which are of initialisation that
