@@ -63,14 +63,32 @@ echo "openapi"
 echo "apply configurations, clientset, listers, informers"
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-go run ./hack/modelschema >"$stage/models.json"
+
+# applyconfiguration-gen looks a type up by its Go package, whatever its
+# +k8s:openapi-model-package; servers and fake clientsets go by that tag. So it
+# gets the schema in the names that it looks for, and what it writes is put back.
+to_package='' to_model=''
+host=$(tr . '\n' <<<"${module%%/*}" | tac | paste -sd .)
+for package in "${packages[@]}"; do
+  model=$(sed -n 's,^// +k8s:openapi-model-package=,,p' "${package#"$module/"}/doc.go")
+  path=$host.$(tr / . <<<"${package#*/}")
+  to_package+="s/\\b${model//./\\.}\\./$path./g;"
+  to_model+="s/\\b${path//./\\.}\\./$model./g;"
+done
+go run ./hack/modelschema | sed "$to_package" >"$stage/models.json"
 "$bin/applyconfiguration-gen" --go-header-file "$header" --openapi-schema "$stage/models.json" \
   --output-dir "$stage/applyconfiguration" --output-pkg "$module/$out/applyconfiguration" \
   "${packages[@]}"
+find "$stage/applyconfiguration" -name '*.go' -exec sed -i "$to_model" {} +
+
 "$bin/client-gen" --go-header-file "$header" \
   --output-dir "$stage/clientset" --output-pkg "$module/$out/clientset" --clientset-name versioned \
   --apply-configuration-package "$module/$out/applyconfiguration" \
   --input-base "$module/apis" "${versions[@]/#/--input=}"
+# The fake guesses what a kind's resource is called; pkg/client/tracker knows.
+sed -i -e 's,testing\.New\(FieldManaged\)\?ObjectTracker(,tracker.New\1ObjectTracker(,' \
+  -e "/^\tapplyconfiguration \"/i\\\ttracker \"$module/pkg/client/tracker\"" \
+  "$stage/clientset/versioned/fake/clientset_generated.go"
 "$bin/lister-gen" --go-header-file "$header" \
   --output-dir "$stage/listers" --output-pkg "$module/$out/listers" \
   "${packages[@]}"

@@ -26,106 +26,1725 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.Execution
+- name: dev.llmsafespace.v1.AutoScaling
+  map:
+    fields:
+    - name: enabled
+      type:
+        scalar: boolean
+    - name: scaleDownDelay
+      type:
+        scalar: numeric
+      default: 300
+    - name: targetUtilization
+      type:
+        scalar: numeric
+      default: 80
+- name: dev.llmsafespace.v1.EnvVar
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+- name: dev.llmsafespace.v1.Execution
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.ExecutionSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.llmsafespace.v1.ExecutionStatus
+      default: {}
+- name: dev.llmsafespace.v1.ExecutionOutput
+  map:
+    fields:
+    - name: head
+      type:
+        scalar: string
+    - name: tail
+      type:
+        scalar: string
+    - name: totalBytes
+      type:
+        scalar: numeric
+      default: 0
+    - name: truncated
+      type:
+        scalar: boolean
+- name: dev.llmsafespace.v1.ExecutionSpec
+  map:
+    fields:
+    - name: code
+      type:
+        scalar: string
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.EnvVar
+          elementRelationship: associative
+          keys:
+          - name
+    - name: language
+      type:
+        scalar: string
+    - name: sandbox
+      type:
+        scalar: string
+      default: ""
+    - name: stdin
+      type:
+        scalar: string
+    - name: timeoutSeconds
+      type:
+        scalar: numeric
+      default: 30
+    - name: ttlSecondsAfterFinished
+      type:
+        scalar: numeric
+      default: 3600
+    - name: workingDir
+      type:
+        scalar: string
+      default: /workspace
+- name: dev.llmsafespace.v1.ExecutionStatus
+  map:
+    fields:
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: exitCode
+      type:
+        scalar: numeric
+    - name: lastEvent
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: phase
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: sandboxUID
+      type:
+        scalar: string
+    - name: signal
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: stderr
+      type:
+        namedType: dev.llmsafespace.v1.ExecutionOutput
+    - name: stdout
+      type:
+        namedType: dev.llmsafespace.v1.ExecutionOutput
+- name: dev.llmsafespace.v1.Filesystem
+  map:
+    fields:
+    - name: readOnlyRoot
+      type:
+        scalar: boolean
+      default: true
+    - name: writablePaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: dev.llmsafespace.v1.NetworkAccess
+  map:
+    fields:
+    - name: egress
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.NetworkRule
+          elementRelationship: atomic
+    - name: ingress
+      type:
+        scalar: boolean
+- name: dev.llmsafespace.v1.NetworkPort
+  map:
+    fields:
+    - name: port
+      type:
+        scalar: numeric
+      default: 0
+    - name: protocol
+      type:
+        scalar: string
+      default: TCP
+- name: dev.llmsafespace.v1.NetworkRule
+  map:
+    fields:
+    - name: cidr
+      type:
+        scalar: string
+    - name: domain
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.NetworkPort
+          elementRelationship: atomic
+- name: dev.llmsafespace.v1.ObjectReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+- name: dev.llmsafespace.v1.PreloadScript
+  map:
+    fields:
+    - name: content
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.llmsafespace.v1.ProfileFilesystem
+  map:
+    fields:
+    - name: readOnlyPaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: writablePaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: dev.llmsafespace.v1.ProfileNetworkPolicy
+  map:
+    fields:
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.NetworkRule
+          elementRelationship: atomic
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: dev.llmsafespace.v1.Resources
+  map:
+    fields:
+    - name: cpu
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: cpuPinning
+      type:
+        scalar: boolean
+    - name: ephemeralStorage
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: gpu
+      type:
+        scalar: string
+    - name: memory
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: dev.llmsafespace.v1.RuntimeEnvironment
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.RuntimeEnvironmentSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.llmsafespace.v1.RuntimeEnvironmentStatus
+      default: {}
+- name: dev.llmsafespace.v1.RuntimeEnvironmentSpec
+  map:
+    fields:
+    - name: image
+      type:
+        scalar: string
+      default: ""
+    - name: language
+      type:
+        scalar: string
+      default: ""
+    - name: packageManager
+      type:
+        scalar: string
+    - name: preInstalledPackages
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: resourceRequirements
+      type:
+        namedType: dev.llmsafespace.v1.RuntimeResources
+    - name: securityFeatures
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: servesVersions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: tags
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: version
+      type:
+        scalar: string
+- name: dev.llmsafespace.v1.RuntimeEnvironmentStatus
+  map:
+    fields:
+    - name: available
+      type:
+        scalar: boolean
+      default: false
+    - name: lastValidated
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+- name: dev.llmsafespace.v1.RuntimeResources
+  map:
+    fields:
+    - name: minCpu
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: minMemory
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: recommendedCpu
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: recommendedMemory
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: dev.llmsafespace.v1.Sandbox
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.SandboxSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.llmsafespace.v1.SandboxStatus
+      default: {}
+- name: dev.llmsafespace.v1.SandboxProfile
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.SandboxProfileSpec
+      default: {}
+- name: dev.llmsafespace.v1.SandboxProfileSpec
+  map:
+    fields:
+    - name: filesystemConfig
+      type:
+        namedType: dev.llmsafespace.v1.ProfileFilesystem
+    - name: language
+      type:
+        scalar: string
+      default: ""
+    - name: networkPolicies
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.ProfileNetworkPolicy
+          elementRelationship: atomic
+    - name: preInstalledPackages
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: resourceDefaults
+      type:
+        namedType: dev.llmsafespace.v1.Resources
+    - name: seccompProfile
+      type:
+        scalar: string
+    - name: securityLevel
+      type:
+        scalar: string
+      default: standard
+- name: dev.llmsafespace.v1.SandboxSpec
+  map:
+    fields:
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.EnvVar
+          elementRelationship: associative
+          keys:
+          - name
+    - name: filesystem
+      type:
+        namedType: dev.llmsafespace.v1.Filesystem
+    - name: idleTimeout
+      type:
+        scalar: numeric
+    - name: networkAccess
+      type:
+        namedType: dev.llmsafespace.v1.NetworkAccess
+    - name: profileRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+    - name: resources
+      type:
+        namedType: dev.llmsafespace.v1.Resources
+    - name: runtime
+      type:
+        scalar: string
+      default: ""
+    - name: securityContext
+      type:
+        namedType: dev.llmsafespace.v1.SecurityContext
+      default: {}
+    - name: securityLevel
+      type:
+        scalar: string
+    - name: storage
+      type:
+        namedType: dev.llmsafespace.v1.Storage
+    - name: timeout
+      type:
+        scalar: numeric
+      default: 300
+    - name: ttlSecondsAfterFinished
+      type:
+        scalar: numeric
+      default: 3600
+    - name: useWarmPool
+      type:
+        scalar: boolean
+      default: true
+    - name: user
+      type:
+        scalar: string
+    - name: warmPoolRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+- name: dev.llmsafespace.v1.SandboxStatus
+  map:
+    fields:
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: createdBy
+      type:
+        scalar: string
+    - name: endpoint
+      type:
+        scalar: string
+    - name: expiresAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastActivityTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+    - name: nodeName
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: phase
+      type:
+        scalar: string
+    - name: podIP
+      type:
+        scalar: string
+    - name: podName
+      type:
+        scalar: string
+    - name: podNamespace
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: resources
+      type:
+        namedType: dev.llmsafespace.v1.Resources
+    - name: runtimeEnvironment
+      type:
+        scalar: string
+    - name: runtimeVersion
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: timings
+      type:
+        namedType: dev.llmsafespace.v1.SandboxTimings
+    - name: warmPodRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+- name: dev.llmsafespace.v1.SandboxTimings
+  map:
+    fields:
+    - name: boundMilliseconds
+      type:
+        scalar: numeric
+    - name: queuedMilliseconds
+      type:
+        scalar: numeric
+    - name: readyMilliseconds
+      type:
+        scalar: numeric
+- name: dev.llmsafespace.v1.SeccompProfile
+  map:
+    fields:
+    - name: localhostProfile
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: dev.llmsafespace.v1.SecurityContext
+  map:
+    fields:
+    - name: allowPrivilegeEscalation
+      type:
+        scalar: boolean
+    - name: appArmorProfile
+      type:
+        scalar: string
+    - name: runAsGroup
+      type:
+        scalar: numeric
+      default: 1000
+    - name: runAsNonRoot
+      type:
+        scalar: boolean
+      default: true
+    - name: runAsUser
+      type:
+        scalar: numeric
+      default: 1000
+    - name: seccompProfile
+      type:
+        namedType: dev.llmsafespace.v1.SeccompProfile
+- name: dev.llmsafespace.v1.Storage
+  map:
+    fields:
+    - name: persistent
+      type:
+        scalar: boolean
+    - name: volumeSize
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: dev.llmsafespace.v1.WarmPod
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.WarmPodSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.llmsafespace.v1.WarmPodStatus
+      default: {}
+- name: dev.llmsafespace.v1.WarmPodSpec
+  map:
+    fields:
+    - name: creationTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastHeartbeat
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: poolRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+      default: {}
+- name: dev.llmsafespace.v1.WarmPodStatus
+  map:
+    fields:
+    - name: assignedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: assignedTo
+      type:
+        scalar: string
+    - name: assignedToUID
+      type:
+        scalar: string
+    - name: filesystem
+      type:
+        namedType: dev.llmsafespace.v1.Filesystem
+    - name: lastHeartbeat
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+    - name: networkAccess
+      type:
+        namedType: dev.llmsafespace.v1.NetworkAccess
+    - name: nodeName
+      type:
+        scalar: string
+    - name: phase
+      type:
+        scalar: string
+    - name: podIP
+      type:
+        scalar: string
+    - name: podName
+      type:
+        scalar: string
+    - name: podNamespace
+      type:
+        scalar: string
+    - name: poolGeneration
+      type:
+        scalar: numeric
+    - name: poolUID
+      type:
+        scalar: string
+    - name: profileRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+    - name: readyTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: reason
+      type:
+        scalar: string
+    - name: resources
+      type:
+        namedType: dev.llmsafespace.v1.Resources
+    - name: runtimeEnvironment
+      type:
+        scalar: string
+    - name: securityContext
+      type:
+        namedType: dev.llmsafespace.v1.SecurityContext
+    - name: securityLevel
+      type:
+        scalar: string
+    - name: templateHash
+      type:
+        scalar: string
+- name: dev.llmsafespace.v1.WarmPool
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.llmsafespace.v1.WarmPoolSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.llmsafespace.v1.WarmPoolStatus
+      default: {}
+- name: dev.llmsafespace.v1.WarmPoolSpec
+  map:
+    fields:
+    - name: allowedNamespaces
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: autoScaling
+      type:
+        namedType: dev.llmsafespace.v1.AutoScaling
+    - name: maxSize
+      type:
+        scalar: numeric
+    - name: minSize
+      type:
+        scalar: numeric
+      default: 0
+    - name: networkAccess
+      type:
+        namedType: dev.llmsafespace.v1.NetworkAccess
+    - name: preloadPackages
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: preloadScripts
+      type:
+        list:
+          elementType:
+            namedType: dev.llmsafespace.v1.PreloadScript
+          elementRelationship: associative
+          keys:
+          - name
+    - name: profileRef
+      type:
+        namedType: dev.llmsafespace.v1.ObjectReference
+    - name: resources
+      type:
+        namedType: dev.llmsafespace.v1.Resources
+    - name: runtime
+      type:
+        scalar: string
+      default: ""
+    - name: securityLevel
+      type:
+        scalar: string
+    - name: ttl
+      type:
+        scalar: numeric
+      default: 3600
+- name: dev.llmsafespace.v1.WarmPoolStatus
+  map:
+    fields:
+    - name: assignedPods
+      type:
+        scalar: numeric
+      default: 0
+    - name: availablePods
+      type:
+        scalar: numeric
+      default: 0
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: hitRate
+      type:
+        scalar: numeric
+    - name: lastScaleTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: peakDemand
+      type:
+        scalar: numeric
+    - name: pendingPods
+      type:
+        scalar: numeric
+      default: 0
+    - name: selector
+      type:
+        scalar: string
+- name: dev.tightbeam.v1.ChannelConversation
+  map:
+    fields:
+    - name: scope
+      type:
+        scalar: string
+      default: Thread
+- name: dev.tightbeam.v1.ContentBlock
+  map:
+    fields:
+    - name: image
+      type:
+        namedType: dev.tightbeam.v1.ImageBlock
+    - name: native
+      type:
+        namedType: dev.tightbeam.v1.NativeBlock
+    - name: text
+      type:
+        scalar: string
+    - name: thinking
+      type:
+        scalar: string
+- name: dev.tightbeam.v1.Conversation
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.tightbeam.v1.ConversationSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.tightbeam.v1.ConversationStatus
+      default: {}
+- name: dev.tightbeam.v1.ConversationSpec
+  map:
+    fields:
+    - name: concurrencyPolicy
+      type:
+        scalar: string
+      default: Enqueue
+    - name: forkFrom
+      type:
+        namedType: dev.tightbeam.v1.ForkFrom
+    - name: history
+      type:
+        namedType: dev.tightbeam.v1.History
+    - name: maxQueuedTurns
+      type:
+        scalar: numeric
+      default: 32
+    - name: model
+      type:
+        scalar: string
+      default: ""
+    - name: system
+      type:
+        scalar: string
+    - name: title
+      type:
+        scalar: string
+    - name: tools
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.Tool
+          elementRelationship: associative
+          keys:
+          - name
+    - name: ttlSecondsAfterLastTurn
+      type:
+        scalar: numeric
+- name: dev.tightbeam.v1.ConversationStatus
+  map:
+    fields:
+    - name: activeTurn
+      type:
+        scalar: string
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: lastTurnTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: messages
+      type:
+        scalar: numeric
+      default: 0
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: phase
+      type:
+        scalar: string
+    - name: turns
+      type:
+        scalar: numeric
+      default: 0
+    - name: usage
+      type:
+        namedType: dev.tightbeam.v1.Usage
+- name: dev.tightbeam.v1.ForkFrom
+  map:
+    fields:
+    - name: afterIndex
+      type:
+        scalar: numeric
+    - name: conversation
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.History
+  map:
+    fields:
+    - name: maxMessages
+      type:
+        scalar: numeric
+- name: dev.tightbeam.v1.ImageBlock
+  map:
+    fields:
+    - name: data
+      type:
+        scalar: string
+    - name: mediaType
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.Message
+  map:
+    fields:
+    - name: agent
+      type:
+        scalar: string
+    - name: content
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.ContentBlock
+          elementRelationship: atomic
+    - name: isError
+      type:
+        scalar: boolean
+    - name: role
+      type:
+        scalar: string
+      default: ""
+    - name: toolCallID
+      type:
+        scalar: string
+    - name: toolCalls
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.ToolCall
+          elementRelationship: atomic
+- name: dev.tightbeam.v1.ModelFallback
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.ModelJobs
+  map:
+    fields:
+    - name: max
+      type:
+        scalar: numeric
+    - name: min
+      type:
+        scalar: numeric
+      default: 0
+    - name: turnsPerJob
+      type:
+        scalar: numeric
+      default: 8
+- name: dev.tightbeam.v1.ModelRetry
+  map:
+    fields:
+    - name: backoffSeconds
+      type:
+        scalar: numeric
+      default: 1
+    - name: maxAttempts
+      type:
+        scalar: numeric
+      default: 3
+- name: dev.tightbeam.v1.NativeBlock
+  map:
+    fields:
+    - name: data
+      type:
+        scalar: string
+    - name: model
+      type:
+        scalar: string
+    - name: provider
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.Thinking
+  map:
+    fields:
+    - name: budgetTokens
+      type:
+        scalar: numeric
+    - name: effort
+      type:
+        scalar: string
+- name: dev.tightbeam.v1.TightbeamChannel
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.tightbeam.v1.TightbeamChannelSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.tightbeam.v1.TightbeamChannelStatus
+      default: {}
+- name: dev.tightbeam.v1.TightbeamChannelSpec
+  map:
+    fields:
+    - name: agent
+      type:
+        scalar: string
+    - name: allowedSenders
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: conversation
+      type:
+        namedType: dev.tightbeam.v1.ChannelConversation
+      default: {}
+    - name: image
+      type:
+        scalar: string
+    - name: secretName
+      type:
+        scalar: string
+      default: ""
+    - name: system
+      type:
+        scalar: string
+    - name: targetModel
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.TightbeamChannelStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: jobRef
+      type:
+        scalar: string
+    - name: lastMessageTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+- name: dev.tightbeam.v1.TightbeamModel
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.tightbeam.v1.TightbeamModelSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.tightbeam.v1.TightbeamModelStatus
+      default: {}
+- name: dev.tightbeam.v1.TightbeamModelSpec
+  map:
+    fields:
+    - name: baseURL
+      type:
+        scalar: string
+    - name: description
+      type:
+        scalar: string
+    - name: egress
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyEgressRule
+          elementRelationship: atomic
+    - name: fallbacks
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.ModelFallback
+          elementRelationship: associative
+          keys:
+          - name
+    - name: idleTimeout
+      type:
+        scalar: numeric
+      default: 300
+    - name: image
+      type:
+        scalar: string
+    - name: jobs
+      type:
+        namedType: dev.tightbeam.v1.ModelJobs
+      default: {}
+    - name: maxTokens
+      type:
+        scalar: numeric
+      default: 8192
+    - name: model
+      type:
+        scalar: string
+      default: ""
+    - name: parameters
+      type:
+        namedType: __untyped_atomic_
+    - name: provider
+      type:
+        scalar: string
+      default: ""
+    - name: retry
+      type:
+        namedType: dev.tightbeam.v1.ModelRetry
+      default: {}
+    - name: secretName
+      type:
+        scalar: string
+    - name: thinking
+      type:
+        namedType: dev.tightbeam.v1.Thinking
+    - name: wireFormat
+      type:
+        scalar: string
+- name: dev.tightbeam.v1.TightbeamModelStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: connectedJobs
+      type:
+        scalar: numeric
+      default: 0
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: queuedTurns
+      type:
+        scalar: numeric
+      default: 0
+    - name: runningTurns
+      type:
+        scalar: numeric
+      default: 0
+    - name: usage
+      type:
+        namedType: dev.tightbeam.v1.Usage
+- name: dev.tightbeam.v1.Tool
+  map:
+    fields:
+    - name: description
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: parameters
+      type:
+        namedType: __untyped_atomic_
+- name: dev.tightbeam.v1.ToolCall
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: input
+      type:
+        namedType: __untyped_atomic_
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.tightbeam.v1.Turn
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.tightbeam.v1.TurnSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.tightbeam.v1.TurnStatus
+      default: {}
+- name: dev.tightbeam.v1.TurnAttempt
+  map:
+    fields:
+    - name: endTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: error
+      type:
+        namedType: dev.tightbeam.v1.TurnError
+    - name: firstTokenTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: job
+      type:
+        scalar: string
+    - name: model
+      type:
+        scalar: string
+      default: ""
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: usage
+      type:
+        namedType: dev.tightbeam.v1.Usage
+- name: dev.tightbeam.v1.TurnError
+  map:
+    fields:
+    - name: class
+      type:
+        scalar: string
+      default: ""
+    - name: message
+      type:
+        scalar: string
+    - name: requestID
+      type:
+        scalar: string
+- name: dev.tightbeam.v1.TurnSpec
+  map:
+    fields:
+    - name: agent
+      type:
+        scalar: string
+    - name: conversation
+      type:
+        scalar: string
+      default: ""
+    - name: deadlineSeconds
+      type:
+        scalar: numeric
+      default: 600
+    - name: maxTokens
+      type:
+        scalar: numeric
+    - name: messages
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.Message
+          elementRelationship: atomic
+    - name: model
+      type:
+        scalar: string
+    - name: responseSchema
+      type:
+        namedType: __untyped_atomic_
+    - name: system
+      type:
+        scalar: string
+    - name: temperature
+      type:
+        scalar: numeric
+    - name: thinking
+      type:
+        namedType: dev.tightbeam.v1.Thinking
+    - name: toolChoice
+      type:
+        scalar: string
+    - name: tools
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.Tool
+          elementRelationship: associative
+          keys:
+          - name
+    - name: ttlSecondsAfterFinished
+      type:
+        scalar: numeric
+- name: dev.tightbeam.v1.TurnStatus
+  map:
+    fields:
+    - name: attempts
+      type:
+        list:
+          elementType:
+            namedType: dev.tightbeam.v1.TurnAttempt
+          elementRelationship: atomic
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: conversationUID
+      type:
+        scalar: string
+    - name: error
+      type:
+        namedType: dev.tightbeam.v1.TurnError
+    - name: lastEvent
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        namedType: dev.tightbeam.v1.Message
+    - name: model
+      type:
+        scalar: string
+    - name: notBefore
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: phase
+      type:
+        scalar: string
+    - name: position
+      type:
+        scalar: numeric
+    - name: providerStopReason
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: stopReason
+      type:
+        scalar: string
+    - name: systemSHA256
+      type:
+        scalar: string
+    - name: timings
+      type:
+        namedType: dev.tightbeam.v1.TurnTimings
+    - name: usage
+      type:
+        namedType: dev.tightbeam.v1.Usage
+- name: dev.tightbeam.v1.TurnTimings
+  map:
+    fields:
+    - name: firstTokenMilliseconds
+      type:
+        scalar: numeric
+    - name: queuedMilliseconds
+      type:
+        scalar: numeric
+    - name: totalMilliseconds
+      type:
+        scalar: numeric
+- name: dev.tightbeam.v1.Usage
+  map:
+    fields:
+    - name: cacheReadTokens
+      type:
+        scalar: numeric
+    - name: cacheWriteTokens
+      type:
+        scalar: numeric
+    - name: inputTokens
+      type:
+        scalar: numeric
+      default: 0
+    - name: outputTokens
+      type:
+        scalar: numeric
+      default: 0
+- name: io.k8s.api.networking.v1.IPBlock
+  map:
+    fields:
+    - name: cidr
+      type:
+        scalar: string
+      default: ""
+    - name: except
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.networking.v1.NetworkPolicyEgressRule
+  map:
+    fields:
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyPort
+          elementRelationship: atomic
+    - name: to
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyPeer
+          elementRelationship: atomic
+- name: io.k8s.api.networking.v1.NetworkPolicyPeer
+  map:
+    fields:
+    - name: ipBlock
+      type:
+        namedType: io.k8s.api.networking.v1.IPBlock
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: podSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+- name: io.k8s.api.networking.v1.NetworkPolicyPort
+  map:
+    fields:
+    - name: endPort
+      type:
+        scalar: numeric
+    - name: port
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+    - name: protocol
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
   map:
     elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.RuntimeEnvironment
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
     elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldsType
+      type:
+        scalar: string
+    - name: fieldsV1
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+    - name: manager
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: subresource
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: creationTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: deletionGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: deletionTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: finalizers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: generateName
+      type:
+        scalar: string
+    - name: generation
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: managedFields
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: ownerReferences
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: resourceVersion
+      type:
+        scalar: string
+    - name: selfLink
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+      default: ""
+    - name: blockOwnerDeletion
+      type:
+        scalar: boolean
+    - name: controller
+      type:
+        scalar: boolean
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.runtime.RawExtension
   map:
     elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.Sandbox
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.util.intstr.IntOrString
   scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.SandboxProfile
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.WarmPod
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.llmsafespace.v1.WarmPool
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.tightbeam.v1.Conversation
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.tightbeam.v1.TightbeamChannel
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.tightbeam.v1.TightbeamModel
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: dev.safebeam.safebeam.apis.tightbeam.v1.Turn
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
 - name: __untyped_atomic_
   scalar: untyped
   list:

@@ -48,7 +48,7 @@ func Execution(name, namespace string) *ExecutionApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractExecutionFrom(execution *llmsafespacev1.Execution, fieldManager string, subresource string) (*ExecutionApplyConfiguration, error) {
 	b := &ExecutionApplyConfiguration{}
-	err := managedfields.ExtractInto(execution, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.Execution"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(execution, internal.Parser().Type("dev.llmsafespace.v1.Execution"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

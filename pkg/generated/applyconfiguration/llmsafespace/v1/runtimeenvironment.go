@@ -47,7 +47,7 @@ func RuntimeEnvironment(name string) *RuntimeEnvironmentApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractRuntimeEnvironmentFrom(runtimeEnvironment *llmsafespacev1.RuntimeEnvironment, fieldManager string, subresource string) (*RuntimeEnvironmentApplyConfiguration, error) {
 	b := &RuntimeEnvironmentApplyConfiguration{}
-	err := managedfields.ExtractInto(runtimeEnvironment, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.RuntimeEnvironment"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(runtimeEnvironment, internal.Parser().Type("dev.llmsafespace.v1.RuntimeEnvironment"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func Sandbox(name, namespace string) *SandboxApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractSandboxFrom(sandbox *llmsafespacev1.Sandbox, fieldManager string, subresource string) (*SandboxApplyConfiguration, error) {
 	b := &SandboxApplyConfiguration{}
-	err := managedfields.ExtractInto(sandbox, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.Sandbox"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(sandbox, internal.Parser().Type("dev.llmsafespace.v1.Sandbox"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

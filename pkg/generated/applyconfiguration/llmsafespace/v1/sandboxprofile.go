@@ -45,7 +45,7 @@ func SandboxProfile(name, namespace string) *SandboxProfileApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractSandboxProfileFrom(sandboxProfile *llmsafespacev1.SandboxProfile, fieldManager string, subresource string) (*SandboxProfileApplyConfiguration, error) {
 	b := &SandboxProfileApplyConfiguration{}
-	err := managedfields.ExtractInto(sandboxProfile, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.SandboxProfile"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(sandboxProfile, internal.Parser().Type("dev.llmsafespace.v1.SandboxProfile"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func WarmPod(name, namespace string) *WarmPodApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractWarmPodFrom(warmPod *llmsafespacev1.WarmPod, fieldManager string, subresource string) (*WarmPodApplyConfiguration, error) {
 	b := &WarmPodApplyConfiguration{}
-	err := managedfields.ExtractInto(warmPod, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.WarmPod"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(warmPod, internal.Parser().Type("dev.llmsafespace.v1.WarmPod"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func WarmPool(name, namespace string) *WarmPoolApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractWarmPoolFrom(warmPool *llmsafespacev1.WarmPool, fieldManager string, subresource string) (*WarmPoolApplyConfiguration, error) {
 	b := &WarmPoolApplyConfiguration{}
-	err := managedfields.ExtractInto(warmPool, internal.Parser().Type("dev.safebeam.safebeam.apis.llmsafespace.v1.WarmPool"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(warmPool, internal.Parser().Type("dev.llmsafespace.v1.WarmPool"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

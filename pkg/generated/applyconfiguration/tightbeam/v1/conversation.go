@@ -49,7 +49,7 @@ func Conversation(name, namespace string) *ConversationApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractConversationFrom(conversation *tightbeamv1.Conversation, fieldManager string, subresource string) (*ConversationApplyConfiguration, error) {
 	b := &ConversationApplyConfiguration{}
-	err := managedfields.ExtractInto(conversation, internal.Parser().Type("dev.safebeam.safebeam.apis.tightbeam.v1.Conversation"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(conversation, internal.Parser().Type("dev.tightbeam.v1.Conversation"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func TightbeamChannel(name, namespace string) *TightbeamChannelApplyConfiguratio
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractTightbeamChannelFrom(tightbeamChannel *tightbeamv1.TightbeamChannel, fieldManager string, subresource string) (*TightbeamChannelApplyConfiguration, error) {
 	b := &TightbeamChannelApplyConfiguration{}
-	err := managedfields.ExtractInto(tightbeamChannel, internal.Parser().Type("dev.safebeam.safebeam.apis.tightbeam.v1.TightbeamChannel"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(tightbeamChannel, internal.Parser().Type("dev.tightbeam.v1.TightbeamChannel"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func TightbeamModel(name, namespace string) *TightbeamModelApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractTightbeamModelFrom(tightbeamModel *tightbeamv1.TightbeamModel, fieldManager string, subresource string) (*TightbeamModelApplyConfiguration, error) {
 	b := &TightbeamModelApplyConfiguration{}
-	err := managedfields.ExtractInto(tightbeamModel, internal.Parser().Type("dev.safebeam.safebeam.apis.tightbeam.v1.TightbeamModel"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(tightbeamModel, internal.Parser().Type("dev.tightbeam.v1.TightbeamModel"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func Turn(name, namespace string) *TurnApplyConfiguration {
 // applied if another fieldManager has updated or force applied any of the previously applied fields.
 func ExtractTurnFrom(turn *tightbeamv1.Turn, fieldManager string, subresource string) (*TurnApplyConfiguration, error) {
 	b := &TurnApplyConfiguration{}
-	err := managedfields.ExtractInto(turn, internal.Parser().Type("dev.safebeam.safebeam.apis.tightbeam.v1.Turn"), fieldManager, b, subresource)
+	err := managedfields.ExtractInto(turn, internal.Parser().Type("dev.tightbeam.v1.Turn"), fieldManager, b, subresource)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/testing"
+	tracker "safebeam.dev/safebeam/pkg/client/tracker"
 	applyconfiguration "safebeam.dev/safebeam/pkg/generated/applyconfiguration"
 	clientset "safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	llmsafespacev1 "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/llmsafespace/v1"
@@ -25,7 +26,7 @@ import (
 // without applying any field management, validations and/or defaults. It shouldn't be considered a replacement
 // for a real clientset and is mostly useful in simple unit tests.
 func NewSimpleClientset(objects ...runtime.Object) *Clientset {
-	o := testing.NewObjectTracker(scheme, codecs.UniversalDecoder())
+	o := tracker.NewObjectTracker(scheme, codecs.UniversalDecoder())
 	for _, obj := range objects {
 		if err := o.Add(obj); err != nil {
 			panic(err)
@@ -89,7 +90,7 @@ func (c *Clientset) IsWatchListSemanticsUnSupported() bool {
 // server-side apply. Beware though that support in that for CRDs is missing
 // (https://github.com/kubernetes/kubernetes/issues/126850).
 func NewClientset(objects ...runtime.Object) *Clientset {
-	o := testing.NewFieldManagedObjectTracker(
+	o := tracker.NewFieldManagedObjectTracker(
 		scheme,
 		codecs.UniversalDecoder(),
 		applyconfiguration.NewTypeConverter(scheme),
