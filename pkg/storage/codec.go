@@ -17,7 +17,7 @@ import (
 // types that registries work on, and no internal version between.
 func NewCodec(scheme *runtime.Scheme, stored, memory runtime.GroupVersioner) runtime.Codec {
 	s := json.NewSerializerWithOptions(kindFirst{}, scheme, scheme, json.SerializerOptions{})
-	return versioning.NewDefaultingCodecForScheme(scheme, s, s, stored, memory)
+	return newWrittenCodec(versioning.NewDefaultingCodecForScheme(scheme, s, s, stored, memory), scheme, stored)
 }
 
 // kindFirst finds the kind of an object where the encoder of a Go type has put
