@@ -6,8 +6,23 @@ package generic
 import (
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
 )
+
+// Attrs is what selectors see of an object: its labels, and these fields.
+func Attrs[T metav1.Object](fieldsOf func(T) fields.Set) storage.AttrFunc {
+	return func(obj runtime.Object) (labels.Set, fields.Set, error) {
+		object, ok := obj.(T)
+		if !ok {
+			return nil, nil, fmt.Errorf("%T is not a %T", obj, object)
+		}
+		return object.GetLabels(), fieldsOf(object), nil
+	}
+}
 
 // NotA is the error of an AttrFunc that was given the object of another kind.
 func NotA(kind string, obj runtime.Object) error {

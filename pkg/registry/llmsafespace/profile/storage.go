@@ -45,7 +45,7 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, e
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.SandboxProfiles(),
 	}
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: generic.Attrs(v1.SandboxProfileFields)}); err != nil {
 		return nil, err
 	}
 	return &REST{store}, nil

@@ -7,11 +7,8 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -20,19 +17,13 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	limits validation.Limits
 }
 
 func newStrategy(typer runtime.ObjectTyper, limits validation.Limits) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits}
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), limits}
 }
-
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
 
 func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
@@ -54,19 +45,4 @@ func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorLis
 
 func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validation.SandboxProfileUpdate(obj.(*v1.SandboxProfile), old.(*v1.SandboxProfile), s.limits)
-}
-
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a profile.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.SandboxProfile)
-	if !ok {
-		return nil, nil, generic.NotA("SandboxProfile", obj)
-	}
-	return object.Labels, v1.SandboxProfileFields(object), nil
 }

@@ -7,12 +7,8 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
@@ -20,22 +16,14 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 }
 
 func newStrategy(typer runtime.ObjectTyper) strategy {
-	return strategy{typer, names.SimpleNameGenerator}
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion)}
 }
 
-func (strategy) NamespaceScoped() bool                         { return false }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
-}
+func (strategy) NamespaceScoped() bool { return false }
 
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	object := obj.(*v1.RuntimeEnvironment)
@@ -59,38 +47,8 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.RuntimeEnvironmentUpdate(obj.(*v1.RuntimeEnvironment), old.(*v1.RuntimeEnvironment))
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	object, oldObject := obj.(*v1.RuntimeEnvironment), old.(*v1.RuntimeEnvironment)
-	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
-	object.Spec = oldObject.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.RuntimeEnvironmentStatusUpdate(obj.(*v1.RuntimeEnvironment), old.(*v1.RuntimeEnvironment))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a runtime environment.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.RuntimeEnvironment)
-	if !ok {
-		return nil, nil, generic.NotA("RuntimeEnvironment", obj)
-	}
-	return object.Labels, v1.RuntimeEnvironmentFields(object), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(object, old *v1.RuntimeEnvironment) { object.Spec = old.Spec }, validation.RuntimeEnvironmentStatusUpdate)
 }

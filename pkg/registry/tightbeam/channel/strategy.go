@@ -6,12 +6,8 @@ package channel
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/apis/tightbeam/validation"
@@ -19,21 +15,11 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 }
 
 func newStrategy(typer runtime.ObjectTyper) strategy {
-	return strategy{typer, names.SimpleNameGenerator}
-}
-
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion)}
 }
 
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -69,32 +55,8 @@ func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object
 // notRun is said until the loop of channel jobs exists.
 const notRun = "this version stores channels and does not run their jobs yet: nothing connects to the platform"
 
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	channel, oldChannel := obj.(*v1.TightbeamChannel), old.(*v1.TightbeamChannel)
-	generic.KeepMeta(&channel.ObjectMeta, &oldChannel.ObjectMeta)
-	channel.Spec = oldChannel.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ChannelStatusUpdate(obj.(*v1.TightbeamChannel), old.(*v1.TightbeamChannel))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a channel.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	channel, ok := obj.(*v1.TightbeamChannel)
-	if !ok {
-		return nil, nil, generic.NotA("TightbeamChannel", obj)
-	}
-	return channel.Labels, v1.ChannelFields(channel), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(channel, old *v1.TightbeamChannel) { channel.Spec = old.Spec }, validation.ChannelStatusUpdate)
 }

@@ -62,11 +62,11 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 	options = generic.Wrapped(options, func(inner storage.Interface, prefix string) storage.Interface {
 		return &forkStorage{Interface: generic.NameTooLarge(inner, prefix), logs: config.Logs, source: r.source}
 	})
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: generic.Attrs(v1.ConversationFields)}); err != nil {
 		return nil, nil, nil, err
 	}
 	return r,
-		generic.NewStatusREST(store, statusStrategy{strategy}),
+		generic.NewStatusREST(store, newStatusStrategy(strategy)),
 		&LogREST{conversations: r, logs: config.Logs, streams: config.Streams},
 		nil
 }

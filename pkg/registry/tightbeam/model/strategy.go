@@ -6,12 +6,8 @@ package model
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/apis/tightbeam/validation"
@@ -31,22 +27,12 @@ const (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	launcher Launcher
 }
 
 func newStrategy(typer runtime.ObjectTyper, launcher Launcher) strategy {
-	return strategy{typer, names.SimpleNameGenerator, launcher}
-}
-
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), launcher}
 }
 
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -94,32 +80,8 @@ func (s strategy) warnings(spec *v1.TightbeamModelSpec) []string {
 	return warnings
 }
 
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	model, oldModel := obj.(*v1.TightbeamModel), old.(*v1.TightbeamModel)
-	generic.KeepMeta(&model.ObjectMeta, &oldModel.ObjectMeta)
-	model.Spec = oldModel.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ModelStatusUpdate(obj.(*v1.TightbeamModel), old.(*v1.TightbeamModel))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a model.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	model, ok := obj.(*v1.TightbeamModel)
-	if !ok {
-		return nil, nil, generic.NotA("TightbeamModel", obj)
-	}
-	return model.Labels, v1.ModelFields(model), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(model, old *v1.TightbeamModel) { model.Spec = old.Spec }, validation.ModelStatusUpdate)
 }
