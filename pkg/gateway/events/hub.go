@@ -100,9 +100,14 @@ func (h *Hub) Persisted(number int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.durable = max(h.durable, number)
+	// The terminal event is nowhere else, however large it is.
+	most := len(h.events)
+	if h.ended {
+		most--
+	}
 	drop := 0
 	// Down to half of it, so that it is seldom: what stays is copied.
-	for trim := h.bytes > KeepBytes; trim && drop < len(h.events) && h.bytes > KeepBytes/2 && h.events[drop].Number <= h.durable; {
+	for trim := h.bytes > KeepBytes; trim && drop < most && h.bytes > KeepBytes/2 && h.events[drop].Number <= h.durable; {
 		h.bytes -= len(h.events[drop].JSON)
 		drop++
 	}

@@ -60,6 +60,22 @@ func TestTheHubForgetsSeldomAndKeepsSomeForReadersBehind(t *testing.T) {
 	}
 }
 
+func TestTheHubNeverForgetsTheTerminalEvent(t *testing.T) {
+	t.Parallel()
+	h := NewHub(0)
+	big := []byte(strings.Repeat("x", KeepBytes+1))
+	h.Append(Event{Number: 1, JSON: big})
+	h.End(Event{Number: 2, Last: true, JSON: big})
+	// A flush that began before the end returns after it.
+	h.Persisted(1)
+	if last, ended := h.Terminal(); !ended || last.Number != 2 {
+		t.Errorf("terminal event %d, ended %v", last.Number, ended)
+	}
+	if events, older, ended, _ := h.After(1); older || !ended || len(events) != 1 {
+		t.Errorf("after 1: %v, older %v, ended %v", numbers(events), older, ended)
+	}
+}
+
 func TestAGapInTheHubIsNoMissingEvent(t *testing.T) {
 	t.Parallel()
 	h := NewHub(5) // 6 to 10 may have been lost
