@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -100,6 +101,7 @@ type Server struct {
 	arguments []string
 	gateway   string
 	log       string
+	pid       atomic.Int64 // of Process, for those that look while it is started anew
 	exited    chan struct{}
 }
 
@@ -157,6 +159,7 @@ func (s *Server) Restart() {
 	if err := s.Process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.pid.Store(int64(s.Process.Process.Pid))
 	process, exited := s.Process, make(chan struct{})
 	s.exited = exited
 	go func() { _ = process.Wait(); close(exited) }()
@@ -282,13 +285,18 @@ func NewTurn(name, conversation, question string) *tightbeamv1.Turn {
 	}
 }
 
-// Get reads a path below the namespace to its end.
+// Get reads a path of tightbeam.dev below the namespace to its end.
 func (s *Server) Get(path string) ([]byte, error) {
+	return s.GetAPI("tightbeam.dev/v1/namespaces/" + Namespace + "/" + path)
+}
+
+// GetAPI reads a path below /apis to its end.
+func (s *Server) GetAPI(path string) ([]byte, error) {
 	client, err := rest.HTTPClientFor(s.Config)
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Get(s.Config.Host + "/apis/tightbeam.dev/v1/namespaces/" + Namespace + "/" + path)
+	response, err := client.Get(s.Config.Host + "/apis/" + path)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func TestAcknowledgedTurnsSurviveKillOfTheServer(t *testing.T) {
 	for c := range conversations {
 		s.AddConversation(fmt.Sprintf("c%d", c), "echo")
 	}
-	stop := startWriter(t, s, conversations)
+	stop := startClient(t, s, turnLoad, conversations)
 	for round := range rounds(t, 12) {
 		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
 		s.Kill()
@@ -61,7 +61,7 @@ func TestAcknowledgedTurnsSurviveKillOfTheirJobs(t *testing.T) {
 	for c := range conversations {
 		s.AddConversation(fmt.Sprintf("c%d", c), "echo")
 	}
-	stop := startWriter(t, s, conversations)
+	stop := startClient(t, s, turnLoad, conversations)
 	for range rounds(t, 6) {
 		time.Sleep(time.Duration(200+random.IntN(800)) * time.Millisecond)
 		if pids := s.Jobs(); len(pids) > 0 {

@@ -16,8 +16,8 @@ import (
 const namespace = harness.Namespace
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == writerCommand {
-		os.Exit(writerMain(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == clientCommand {
+		os.Exit(clientMain(os.Args[2:]))
 	}
 	os.Exit(harness.Main(m))
 }

@@ -194,11 +194,14 @@ func (e *execution) end(ctx context.Context, cause error) {
 	}
 	defer done()
 	for {
-		// A process that is being started is not known yet.
-		if err := connection.Stop(ctx, e.processID(), 0); err != nil && !notFound(err) && !errors.Is(err, sandboxes.ErrNotConnected) {
-			r.logger.Error(err, "Stopping a process failed, will try again", "execution", e.String())
-		} else if err == nil {
+		// A process that is being started is not known yet. Once its run is over there
+		// is nothing to be stopped, or nobody who could be asked.
+		err := connection.Stop(e.ctx, e.processID(), 0)
+		if err == nil {
 			break
+		}
+		if e.ctx.Err() == nil && !notFound(err) && !sandboxes.Interrupted(err) && !errors.Is(err, sandboxes.ErrNotConnected) && !errors.Is(err, sandboxes.ErrGone) {
+			r.logger.Error(err, "Stopping a process failed, will try again", "execution", e.String())
 		}
 		select {
 		case <-r.Clock.After(busyWait):

@@ -4,14 +4,10 @@
 package executions
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,16 +164,18 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 	return nil, err
 }
 
-// hold returns the execution's sandbox. After a restart it is waited for.
+// hold returns the execution's sandbox. One whose pod nobody knows is waited for:
+// it is about to be over, and will say why. After a restart its connection is waited
+// for, too.
 func (e *execution) hold(sandbox *v1.Sandbox, attach bool) (*sandboxes.Sandbox, func(), error) {
 	r := e.runner
-	if !attach {
-		return r.Live.Hold(sandbox)
-	}
 	waiting, cancel := context.WithTimeout(e.ctx, r.RecoverWait)
 	defer cancel()
 	for {
 		connection, done, err := r.Live.Hold(sandbox)
+		if err == nil && !attach {
+			return connection, done, nil
+		}
 		if err == nil {
 			if err = connection.Wait(waiting); err == nil {
 				return connection, done, nil
@@ -190,6 +188,9 @@ func (e *execution) hold(sandbox *v1.Sandbox, attach bool) (*sandboxes.Sandbox, 
 		select {
 		case <-r.Clock.After(busyWait):
 		case <-waiting.Done():
+			if !attach {
+				return nil, nil, err
+			}
 			return nil, nil, &endError{outcome{
 				phase: v1.ExecutionLost, reason: reasonUnreachable,
 				message: fmt.Sprintf("the sandbox did not come back within %s of a restart of the server", r.RecoverWait),
@@ -209,107 +210,4 @@ func (e *execution) watch(timeout time.Duration) (stop func()) {
 		}})
 	})
 	return func() { timer.Stop() }
-}
-
-// command is what is run. clean removes what it needed.
-func (e *execution) command(connection *sandboxes.Sandbox, sandbox *v1.Sandbox, object *v1.Execution) (command sandboxes.Command, clean func(), err error) {
-	spec := &object.Spec
-	command = sandboxes.Command{ID: e.processID(), Argv: spec.Command, Dir: spec.WorkingDir}
-	for _, v := range spec.Env {
-		command.Env = append(command.Env, sandboxes.EnvVar{Name: v.Name, Value: v.Value})
-	}
-	if spec.Code == "" {
-		return command, func() {}, nil
-	}
-	language, err := e.runner.language(e.ctx, sandbox, spec)
-	if err != nil {
-		return command, nil, err
-	}
-	by, ok := interpreterOf(language)
-	if !ok {
-		return command, nil, &endError{outcome{phase: v1.ExecutionFailed, reason: reasonNoInterpreter, message: unknownLanguage(language)}}
-	}
-	dir := path.Join(scratch(sandbox), "."+e.processID())
-	file := path.Join(dir, by.file)
-	if _, err := connection.MakeDir(e.ctx, dir, 0o700, true); err != nil {
-		return command, nil, notWritten(err)
-	}
-	clean = func() {
-		e.runner.task(func(ctx context.Context) {
-			ctx, cancel := context.WithTimeout(ctx, patience)
-			defer cancel()
-			_ = connection.Delete(ctx, dir, true) // it goes with the sandbox at last
-		})
-	}
-	part := sandboxes.Part{Path: file, Upload: e.processID(), Mode: fs.FileMode(0o600), Commit: true, Total: uint64(len(spec.Code))}
-	if _, _, err := connection.WritePart(e.ctx, part, bytes.NewReader([]byte(spec.Code))); err != nil {
-		clean()
-		return command, nil, notWritten(err)
-	}
-	command.Argv = append(slices.Clone(by.argv), file)
-	command.Env = append(interpreterEnv(by, sandbox, spec), command.Env...)
-	return command, clean, nil
-}
-
-// notWritten is the end of an execution whose code could not be put into the
-// sandbox, unless that cannot be reached.
-func notWritten(err error) error {
-	if errors.Is(err, sandboxes.ErrNotConnected) || errors.Is(err, sandboxes.ErrGone) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return &endError{outcome{phase: v1.ExecutionFailed, reason: reasonNotWritten, message: fmt.Sprintf("the code could not be written into the sandbox: %v", err)}}
-}
-
-// scratch is where code is put.
-func scratch(sandbox *v1.Sandbox) string {
-	if f := sandbox.Spec.Filesystem; f != nil && len(f.WritablePaths) > 0 && !slices.Contains(f.WritablePaths, "/tmp") {
-		return f.WritablePaths[0]
-	}
-	return "/tmp"
-}
-
-// interpreterEnv is what an interpreter is given unless somebody says otherwise.
-func interpreterEnv(by interpreter, sandbox *v1.Sandbox, spec *v1.ExecutionSpec) []sandboxes.EnvVar {
-	value := func(name string) (string, bool) {
-		for _, list := range [][]v1.EnvVar{spec.Env, sandbox.Spec.Env} {
-			for _, v := range list {
-				if v.Name == name {
-					return v.Value, true
-				}
-			}
-		}
-		return "", false
-	}
-	var env []sandboxes.EnvVar
-	for _, v := range by.env {
-		if _, set := value(v.Name); !set {
-			env = append(env, v)
-		}
-	}
-	if by.path != "" {
-		if _, set := value(by.path); !set {
-			dir := spec.WorkingDir
-			if dir == "" {
-				dir = "/workspace"
-			}
-			env = append(env, sandboxes.EnvVar{Name: by.path, Value: dir})
-		}
-	}
-	return env
-}
-
-// language is that of an execution's code.
-func (r *Runner) language(ctx context.Context, sandbox *v1.Sandbox, spec *v1.ExecutionSpec) (string, error) {
-	if spec.Language != "" {
-		return spec.Language, nil
-	}
-	if r.Language == nil {
-		language, _, _ := strings.Cut(sandbox.Spec.Runtime, ":")
-		return language, nil
-	}
-	return r.Language(ctx, sandbox)
-}
-
-func unknownLanguage(language string) string {
-	return fmt.Sprintf("there is no interpreter for %q, there is %s; anything else can be run as a command", language, strings.Join(languageNames(), ", "))
 }

@@ -64,6 +64,7 @@ func (l *Live) Hold(object *v1.Sandbox) (*sandboxes.Sandbox, func(), error) {
 	if !ok || l.connections == nil {
 		return nil, nil, unavailable(s.object, "nobody knows its pod")
 	}
+	s.pod = binding.PodUID // forgotten with the sandbox, whether it ever connects or not
 	return l.connections.Sandbox(binding.PodUID), l.use(s), nil
 }
 

@@ -116,7 +116,7 @@ func (l *Live) connection(podUID types.UID) *sandboxes.Sandbox {
 	if l.connections == nil || podUID == "" {
 		return nil
 	}
-	return l.connections.Sandbox(podUID)
+	return l.connections.Lookup(podUID)
 }
 
 // welcome makes a sandbox whose sandboxd is there Running, or Ready again.

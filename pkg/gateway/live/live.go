@@ -63,7 +63,7 @@ type tracked struct {
 	version uint64
 	// created is when this process saw it come to be; zero if another one did.
 	created time.Time
-	pod     types.UID // once it was connected
+	pod     types.UID // once it was connected, or handed out
 
 	connected bool
 	reason    error     // why it is not
@@ -271,7 +271,7 @@ func (l *Live) claimed(s *tracked) {
 	if !ok || l.connections == nil {
 		return
 	}
-	s.pod, s.connected = binding.PodUID, l.connections.Sandbox(binding.PodUID).Connected()
+	s.pod, s.connected = binding.PodUID, l.connections.Lookup(binding.PodUID).Connected()
 	s.activity.last = l.Clock.Now()
 	if !s.connected {
 		l.watchAway(s, l.DisconnectGrace) // it went in this very moment

@@ -124,6 +124,29 @@ func TestAForgottenPodIsGone(t *testing.T) {
 	_ = p
 }
 
+func TestACallDoesNotMakeAForgottenPodKnownAgain(t *testing.T) {
+	t.Parallel()
+	server := sandboxes.NewServer(sandboxes.Options{TLS: &tls.Config{}, MaxPods: 1})
+	defer server.Close()
+	stale := server.Sandbox("gone")
+	server.Forget("gone")
+	if err := stale.Wait(t.Context()); !errors.Is(err, sandboxes.ErrGone) {
+		t.Errorf("waiting for it: %v", err)
+	}
+	if err := stale.Delete(t.Context(), "/tmp/x", true); !errors.Is(err, sandboxes.ErrGone) {
+		t.Errorf("a call: %v", err)
+	}
+	if err := server.Lookup("gone").Delete(t.Context(), "/tmp/x", true); !errors.Is(err, sandboxes.ErrNotConnected) {
+		t.Errorf("a call on what was looked up: %v", err)
+	}
+	// There is room for one pod, and it is free.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := server.Sandbox("next").Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
 func TestACallOnASandboxThatIsAwayEndsInTime(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -475,6 +475,10 @@ func (r *run) classify(err error) error {
 	return broken(err)
 }
 
+// Interrupted reports whether a call failed because its connection broke: another
+// one may do better.
+func Interrupted(err error) bool { return errors.Is(broken(err), errBroken) }
+
 // broken marks errors after which another connection may do better.
 func broken(err error) error {
 	switch status.Code(err) {

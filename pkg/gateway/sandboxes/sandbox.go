@@ -14,38 +14,35 @@ import (
 )
 
 // A Sandbox is called through its pod's connection, whichever that is at the time.
+// Once its pod is forgotten, all calls fail: they do not make it known again.
 type Sandbox struct {
 	server *Server
-	uid    types.UID
+	pod    *pod  // nil: err says why
+	err    error // of all calls
 }
 
 // Connected reports whether there is a live connection.
 func (sb *Sandbox) Connected() bool {
-	sb.server.mu.Lock()
-	p := sb.server.pods[sb.uid]
-	sb.server.mu.Unlock()
-	if p == nil {
+	if sb.pod == nil {
 		return false
 	}
-	l, _ := p.current()
+	l, _ := sb.pod.current()
 	return l != nil
 }
 
 // Wait returns when the sandbox is connected.
 func (sb *Sandbox) Wait(ctx context.Context) error {
-	p, err := sb.server.known(sb.uid)
-	if err != nil {
-		return err
+	if sb.pod == nil {
+		return sb.err
 	}
-	_, err = p.wait(ctx, 1<<62)
+	_, err := sb.pod.wait(ctx, 1<<62)
 	return err
 }
 
 // call enters a call on the sandbox: it finds the connection and counts the call.
 func (sb *Sandbox) call(ctx context.Context) (p *pod, l *link, leave func(), err error) {
-	p, err = sb.server.known(sb.uid)
-	if err != nil {
-		return nil, nil, nil, err
+	if p = sb.pod; p == nil {
+		return nil, nil, nil, sb.err
 	}
 	select {
 	case p.calls <- struct{}{}:

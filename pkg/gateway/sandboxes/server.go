@@ -240,9 +240,19 @@ func (s *Server) admit(uid types.UID, hello *sandboxpb.Hello, conn net.Conn) (sa
 	return 0, nil
 }
 
-// Sandbox is the sandbox of a pod, connected or not.
+// Sandbox is the sandbox of a pod, connected or not. The pod is known from then on,
+// so that it can be waited for, until it is forgotten: whoever asks sees to that.
 func (s *Server) Sandbox(podUID types.UID) *Sandbox {
-	return &Sandbox{server: s, uid: podUID}
+	p, err := s.known(podUID)
+	return &Sandbox{server: s, pod: p, err: err}
+}
+
+// Lookup is the sandbox of a pod that is known; of any other one, one that is not
+// connected and never will be.
+func (s *Server) Lookup(podUID types.UID) *Sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Sandbox{server: s, pod: s.pods[podUID], err: ErrNotConnected}
 }
 
 // known returns the pod, and makes it known so that it can be waited for.
