@@ -333,7 +333,7 @@ func TestControlEtcdThroughCache(t *testing.T) { runControl(t, true) }
 // runControl proves the table, which changes less often than the engine.
 func runControl(t *testing.T, cached bool) {
 	if testing.Short() {
-		t.Skip("the control is left out of short runs")
+		t.Skip("the control, which runs on etcd, is left out of short runs: run without -short")
 	}
 	runSuite(t, control, cached)
 }

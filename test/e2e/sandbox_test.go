@@ -33,7 +33,7 @@ import (
 func sandboxServer(t *testing.T) (*harness.Server, *sandboxes.User) {
 	t.Helper()
 	if _, err := exec.LookPath("bwrap"); err != nil {
-		t.Skip("there is no bubblewrap")
+		t.Skip("needs bwrap on PATH: apt-get install bubblewrap")
 	}
 	s := harness.Start(t)
 	return s, sandboxes.NewUser(t, s.Config, harness.Namespace)

@@ -111,7 +111,7 @@ func TestEveryAimHasItsFigure(t *testing.T) {
 func TestMemoryFileSystemsAreRefused(t *testing.T) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs("/dev/shm", &stat); err != nil || stat.Type != unix.TMPFS_MAGIC {
-		t.Skip("there is no tmpfs here")
+		t.Skip("needs a tmpfs mounted on /dev/shm")
 	}
 	if err := refuseMemory("/dev/shm"); err == nil {
 		t.Error("a tmpfs was accepted")

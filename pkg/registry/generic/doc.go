@@ -3,6 +3,6 @@
 
 // Package generic has what the REST storages of all our resources share above
 // k8s.io/apiserver's generic registry: what their strategies have in common, the
-// status subresource, and the rule
-// that an object which server-side apply makes goes the way of a POST.
+// status subresource, and the rule that an object which server-side apply makes
+// goes the way of a POST.
 package generic
