@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"safebeam.dev/safebeam/pkg/sandboxd"
+	"safebeam.dev/safebeam/pkg/sandboxd/process"
 )
 
 // list is a flag that may be given more than once.
@@ -55,6 +56,7 @@ func run() error {
 	flags.StringVar(&o.CgroupDir, "cgroup-dir", "", "where the sandbox's cgroup is mounted; default: /sys/fs/cgroup")
 	flags.BoolVar(&o.TmpfsApart, "tmpfs-apart", false, "do not count what lies in tmpfs as memory; for sandboxes whose disk is tmpfs of bounded size")
 	flags.IntVar(&o.GuestOOMScore, "guest-oom-score", 1000, "oom_score_adj of every process of the guest")
+	flags.IntVar(&o.GuestNice, "guest-nice", process.DefaultGuestNice, "nice value of every process of the guest, so that sandboxd gets to run beside many of them")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}

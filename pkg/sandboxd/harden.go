@@ -34,6 +34,10 @@ func Harden(pids uint64) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbidding core files: %w", err)
 	}
+	// A guest that is behind sandboxd stays there.
+	if err := unix.Setrlimit(unix.RLIMIT_NICE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbidding higher priorities: %w", err)
+	}
 	ignoreSignals()
 	spareThreads(spare)
 	if err := shield(); err != nil {

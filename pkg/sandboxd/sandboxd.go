@@ -48,8 +48,10 @@ type Options struct {
 	TmpfsApart bool
 	// GuestOOMScore is given to every process of the guest.
 	GuestOOMScore int
-	Release       string
-	Log           *log.Logger
+	// GuestNice is their nice value.
+	GuestNice int
+	Release   string
+	Log       *log.Logger
 }
 
 // ErrRefused says that the gateway wants no connection of this sandbox, ever.
@@ -77,13 +79,18 @@ func Run(ctx context.Context, o Options) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	manager := process.NewManager(process.Options{MaxProcesses: o.MaxProcesses, GuestOOMScore: o.GuestOOMScore})
-	watch := guard.New(guard.Options{
+	var watch *guard.Guard
+	manager := process.NewManager(process.Options{
+		MaxProcesses: o.MaxProcesses, GuestOOMScore: o.GuestOOMScore, GuestNice: o.GuestNice,
+		Exhausted: func() bool { return watch.Exhausted() },
+	})
+	watch = guard.New(guard.Options{
 		MemoryLimit: o.MemoryLimit, PidsLimit: o.PidsLimit, CgroupDir: o.CgroupDir, TmpfsApart: o.TmpfsApart,
 		EndGuest: func(reason guard.Reason, message string) int {
 			return manager.EndGuest(exitReason(reason), message)
 		},
-		HasGuest: func() bool { return guard.Guests(manager.Running()) > 0 },
+		Yield:    manager.Yield,
+		HasGuest: func() bool { return guard.AnyGuest(manager.Running()) },
 	})
 	set := &settings{base: o.Env, dir: o.WritablePaths[0]}
 	filesService := files.NewService(roots)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -30,6 +31,10 @@ const (
 	insideCA     = insideDir + "/ca.pem"
 	insideCgroup = insideDir + "/cgroup"
 )
+
+// sharedNice is a guest's where the processor is not the sandbox's own: behind its
+// sandboxd, but not behind everything else on the machine.
+const sharedNice = 5
 
 // etc is what of the host's /etc is visible inside.
 var etc = []string{
@@ -85,6 +90,9 @@ func (l *Launcher) args(s *Spec, dir string, cg *cgroup) []string {
 
 	a.add(insideAgent, "--gateway=unix:"+insideSocket, "--ca-file="+insideCA, "--server-name="+l.options.ServerName,
 		"--token-fd="+strconv.Itoa(fdToken), "--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10), "--tmpfs-apart")
+	if !slices.Contains(cg.enforced, "cpu") {
+		a.add("--guest-nice=" + strconv.Itoa(sharedNice))
+	}
 	if len(cg.visible()) > 0 {
 		a.add("--cgroup-dir=" + insideCgroup)
 	}

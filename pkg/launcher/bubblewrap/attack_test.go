@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +95,47 @@ func TestTheGuestCannotLookIntoSandboxd(t *testing.T) {
 		})
 	}
 	stillServes(t, s, func(script string) string { return sh(t, sb, script).stdout })
+}
+
+func TestTheGuestRunsBehindSandboxdAndStaysThere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spec bubblewrap.Spec
+		want string
+	}{
+		"with a processor of its own": {bubblewrap.Spec{MilliCPU: 500}, "19"},
+		"on everybody's":              {bubblewrap.Spec{}, "5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, sb := newWorld(t).start(t, c.spec)
+			if c.spec.MilliCPU > 0 && !slices.Contains(s.Limits(), "cpu") {
+				t.Skip("no cgroups can be made here")
+			}
+			// It is given a moment after the start.
+			const behind = `for (1..500) { last if getpriority(0, 0) == $ARGV[0]; select(undef, undef, undef, 0.01) } `
+			if r := run(t, sb, "perl", "-e", behind+`print getpriority(0, 0)`, c.want); r.stdout != c.want {
+				t.Errorf("the guest's is %q, want %s", r.stdout, c.want)
+			}
+			nice := func(pid string) string {
+				return sh(t, sb, `sed 's/.*) //' /proc/`+pid+`/stat | cut -d ' ' -f 17`).stdout
+			}
+			for attack, script := range map[string]string{
+				"its user's":           `setpriority(2, 0, 19)`,
+				"sandboxd's":           `setpriority(0, 1, 19)`,
+				"that of its group":    `setpriority(1, 1, 19)`,
+				"that of its threads":  `map { m{(\d+)$}; setpriority(0, $1, 19) } glob "/proc/1/task/*"`,
+				"of all that it knows": `map { setpriority(0, $_, 19), setpriority(1, $_, 19) } 1..64`,
+			} {
+				run(t, sb, "perl", "-e", script)
+				if got := nice("1"); got != "0\n" {
+					t.Fatalf("sandboxd's is %q after an attack on %s", got, attack)
+				}
+			}
+			if r := run(t, sb, "perl", "-e", behind+`setpriority(0, 0, 0); setpriority(1, 0, 0); print getpriority(0, 0)`, c.want); r.stdout != c.want {
+				t.Errorf("the guest has %q now", r.stdout)
+			}
+		})
+	}
 }
 
 func TestTheGuestCannotFindTheToken(t *testing.T) {

@@ -10,7 +10,11 @@
 // processes end with the reason.
 //
 // It looks as often as it must: memory cannot fill faster than fillRate, so a look
-// is due before the guest could have come from what it uses to the line. Without
+// is due before the guest could have come from what it uses to the line. Pids have no
+// such rate. A fork bomb may be at the kernel's limit when it is seen, and have the
+// processor to itself: so a look costs next to nothing (tally.go), the guest is behind
+// sandboxd (package process), and whoever finds no pid left for a process of ours says
+// so (Exhausted), wherever the limit lies. Without
 // a guest there is nothing to look at: a sandbox that waits costs no CPU.
 //
 // Usage is that of the sandbox's cgroup, version 2 or 1. Where there is none, or

@@ -6,6 +6,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -31,6 +32,9 @@ type Options struct {
 	// HasGuest reports whether any process is there but sandboxd itself. While
 	// there is none the guard rests, until Wake. Nil: there always is one.
 	HasGuest func() bool
+	// Yield puts a process behind sandboxd. It is called for all that there are when
+	// many have begun, and only by PID 1, whose namespace has the guest's alone.
+	Yield func(pid int)
 }
 
 // Usage is what the guard saw last.
@@ -46,8 +50,11 @@ const (
 	linePercent = 90
 	// fillRate is faster than a machine zeroes pages for one cgroup.
 	fillRate = 8 << 30 // bytes a second
-	// shortest and longest time between looks. pids have no rate: a fork bomb
-	// fills any limit within a look, which is why fork itself must be able to fail.
+	// forkRate is about what one processor makes of small processes. A bomb may be
+	// faster and pass its line within a look; it is ended all the same, and less of
+	// it is cheaper to end.
+	forkRate = 20_000 // a second
+	// shortest and longest time between looks.
 	shortest = time.Millisecond
 	longest  = 50 * time.Millisecond
 	// settleTime is how long killed processes may take to be gone.
@@ -61,6 +68,7 @@ const (
 type Guard struct {
 	end      func(Reason, string) int
 	hasGuest func() bool
+	yield    func(pid int)
 	source   source
 	woken    chan struct{}
 
@@ -68,14 +76,28 @@ type Guard struct {
 	memory uint64 // given limits
 	pids   uint64
 	usage  Usage
+	ended  time.Time // when a guest was ended last
 }
+
+// leastGuest is how many processes and threads a guest has at least that is ended
+// because there are none left. One with fewer is not why.
+const leastGuest = 64
+
+// endTime is how long guests that were ended take to give back their pids.
+const endTime = time.Second
 
 // New makes a guard. Run must be called for it to watch.
 func New(o Options) *Guard {
 	if o.HasGuest == nil {
 		o.HasGuest = func() bool { return true }
 	}
-	return &Guard{end: o.EndGuest, hasGuest: o.HasGuest, woken: make(chan struct{}, 1), source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit}
+	if os.Getpid() != 1 {
+		o.Yield = nil
+	}
+	return &Guard{
+		end: o.EndGuest, hasGuest: o.HasGuest, yield: o.Yield, woken: make(chan struct{}, 1),
+		source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit,
+	}
 }
 
 // Wake is told before a guest's process is started.
@@ -99,11 +121,31 @@ func (g *Guard) SetLimits(memory, pids uint64) {
 }
 
 // Usage looks, and returns what it saw.
-func (g *Guard) Usage() Usage {
-	g.look()
+func (g *Guard) Usage() Usage { return g.look(true) }
+
+// Exhausted is told that the kernel has no process left for this sandbox, whose
+// limit may lie where nobody inside sees it. It reports whether the guest had them,
+// and was ended.
+func (g *Guard) Exhausted() bool {
+	used, _ := g.source.pids(0)
+	g.mu.Lock()
+	since := time.Since(g.ended)
+	g.mu.Unlock()
+	// Those that were just ended still have theirs.
+	if own := threads("/proc", os.Getpid()); used < own+leastGuest || since < endTime {
+		return false
+	}
+	g.endGuest(Pids, fmt.Sprintf("pids: %d in use and none left, the guest is ended", used))
+	return true
+}
+
+func (g *Guard) endGuest(reason Reason, message string) {
+	g.end(reason, message)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.usage
+	g.ended = time.Now()
+	g.usage.Kills++
+	g.usage.LastReason = message
 }
 
 // Run watches until ctx is over.
@@ -135,14 +177,12 @@ func (g *Guard) Run(ctx context.Context) error {
 			timer.Reset(longest)
 			continue
 		}
-		usage := g.look()
+		usage := g.look(false)
 		if reason, message := verdict(usage); reason != 0 {
-			g.end(reason, message)
-			g.mu.Lock()
-			g.usage.Kills++
-			g.usage.LastReason = message
-			g.mu.Unlock()
+			g.endGuest(reason, message)
 			usage = g.settle(ctx)
+		} else if g.yield != nil {
+			g.source.inBurst(g.yield)
 		}
 		timer.Reset(pause(usage))
 	}
@@ -153,7 +193,7 @@ func (g *Guard) Run(ctx context.Context) error {
 func (g *Guard) settle(ctx context.Context) Usage {
 	deadline := time.Now().Add(settleTime)
 	for {
-		usage := g.look()
+		usage := g.look(false)
 		if reason, _ := verdict(usage); reason == 0 || time.Now().After(deadline) || ctx.Err() != nil {
 			return usage
 		}
@@ -171,14 +211,30 @@ func (g *Guard) limited() bool {
 	return g.memory != 0 || g.pids != 0
 }
 
-// look reads usage and limits.
-func (g *Guard) look() Usage {
-	memory, memoryLimit := g.source.memory()
-	pids, pidsLimit := g.source.pids()
+// look reads usage and limits. If it need not be exact, pids below their line are
+// those that there are at most, and nothing but pids is looked at once they are
+// beyond it: the guest has to be ended, and the time for it is short.
+func (g *Guard) look(exact bool) Usage {
+	g.mu.Lock()
+	given := g.pids
+	g.mu.Unlock()
+	enough := line(given)
+	if exact {
+		enough = 0
+	}
+	pids, pidsLimit := g.source.pids(enough)
+	pidsLimit = lower(pidsLimit, given)
+	var memory, memoryLimit uint64
+	known := exact || !over(pids, pidsLimit)
+	if known {
+		memory, memoryLimit = g.source.memory()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.usage.Memory, g.usage.MemoryLimit = memory, lower(memoryLimit, g.memory)
-	g.usage.Pids, g.usage.PidsLimit = pids, lower(pidsLimit, g.pids)
+	g.usage.Pids, g.usage.PidsLimit = pids, pidsLimit
+	if known {
+		g.usage.Memory, g.usage.MemoryLimit = memory, lower(memoryLimit, g.memory)
+	}
 	return g.usage
 }
 
@@ -193,26 +249,33 @@ func lower(a, b uint64) uint64 {
 // verdict says whether the guest has gone too far.
 func verdict(u Usage) (Reason, string) {
 	switch {
-	case over(u.Memory, u.MemoryLimit):
-		return Memory, fmt.Sprintf("memory: %d of %d bytes in use, the guest is ended at %d %%", u.Memory, u.MemoryLimit, linePercent)
 	case over(u.Pids, u.PidsLimit):
 		return Pids, fmt.Sprintf("pids: %d of %d in use, the guest is ended at %d %%", u.Pids, u.PidsLimit, linePercent)
+	case over(u.Memory, u.MemoryLimit):
+		return Memory, fmt.Sprintf("memory: %d of %d bytes in use, the guest is ended at %d %%", u.Memory, u.MemoryLimit, linePercent)
 	}
 	return 0, ""
 }
 
-func over(used, limit uint64) bool {
-	return limit != 0 && used >= limit/100*linePercent+limit%100*linePercent/100
+func over(used, limit uint64) bool { return limit != 0 && used >= line(limit) }
+
+// line is where a guest is ended.
+func line(limit uint64) uint64 { return limit/100*linePercent + limit%100*linePercent/100 }
+
+// pause is how long no guest can have come to a line, or hardly.
+func pause(u Usage) time.Duration {
+	d := min(until(u.Memory, u.MemoryLimit, fillRate), until(u.Pids, u.PidsLimit, forkRate))
+	return min(max(d, shortest), longest)
 }
 
-// pause is how long no guest can have come to the line.
-func pause(u Usage) time.Duration {
-	if u.MemoryLimit == 0 {
+// until is how long it takes at a rate from what is used to the line.
+func until(used, limit uint64, rate float64) time.Duration {
+	switch most := line(limit); {
+	case limit == 0:
 		return longest
+	case used >= most:
+		return 0
+	default:
+		return time.Duration(min(float64(most-used)/rate, 1) * float64(time.Second))
 	}
-	line := u.MemoryLimit / 100 * linePercent
-	if u.Memory >= line {
-		return shortest
-	}
-	return min(max(time.Duration(float64(line-u.Memory)/fillRate*float64(time.Second)), shortest), longest)
 }

@@ -85,7 +85,7 @@ func TestBothVersionsOfCgroupsAreRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := findSource(cgroupDir(t, c.files), c.apart)
 			used, most := s.memory()
-			pids, all := s.pids()
+			pids, all := s.pids(0)
 			if used != c.used || most != c.most || pids != c.pids || all != c.all || s.limited() != c.limited {
 				t.Errorf("memory %d of %d, pids %d of %d, limited %v", used, most, pids, all, s.limited())
 			}
@@ -96,7 +96,7 @@ func TestBothVersionsOfCgroupsAreRead(t *testing.T) {
 func TestWithoutALimitOfACgroupProcIsCounted(t *testing.T) {
 	s := findSource(cgroupDir(t, map[string]string{"memory.current": "1000\n", "memory.max": "max\n", "pids.current": "7\n", "pids.max": "max\n"}), false)
 	used, most := s.memory()
-	pids, all := s.pids()
+	pids, all := s.pids(0)
 	if s.limited() || most != 0 || all != 0 || used < 1<<20 || pids < 2 {
 		t.Errorf("memory %d of %d, pids %d of %d", used, most, pids, all)
 	}

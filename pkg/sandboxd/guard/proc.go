@@ -18,17 +18,12 @@ var pageSize = uint64(os.Getpagesize())
 
 func (procTable) memory() uint64 {
 	var sum uint64
-	each(func(pid string) { sum += residentPages(pid) * pageSize })
+	each(func(pid string) bool { sum += residentPages(pid) * pageSize; return true })
 	return sum
 }
 
-func (procTable) pids() uint64 {
-	var sum uint64
-	each(func(pid string) { sum += threads(pid) })
-	return sum
-}
-
-func each(visit func(pid string)) {
+// each visits every process until it is told that it need not go on.
+func each(visit func(pid string) (more bool)) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return
@@ -36,24 +31,10 @@ func each(visit func(pid string)) {
 	defer proc.Close()
 	names, _ := proc.Readdirnames(-1)
 	for _, name := range names {
-		if name[0] >= '0' && name[0] <= '9' {
-			visit(name)
+		if name[0] >= '0' && name[0] <= '9' && !visit(name) {
+			return
 		}
 	}
-}
-
-// threads is the 20th field of stat, the 18th after the name.
-func threads(pid string) uint64 {
-	b, err := os.ReadFile("/proc/" + pid + "/stat")
-	if err != nil {
-		return 0
-	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 18 {
-		return 0
-	}
-	n, _ := strconv.ParseUint(string(fields[17]), 10, 64)
-	return n
 }
 
 // residentPages counts the pages of a process that no file or shared memory backs.
@@ -74,15 +55,21 @@ func residentPages(pid string) uint64 {
 // Guests counts the processes of the sandbox that have not ended, without this
 // one. known is told where this is not the first process of a namespace, and
 // cannot tell whose the others are.
-func Guests(known int) uint32 {
+func Guests(known int) uint32 { return guests(known, ^uint32(0)) }
+
+// AnyGuest reports whether there is one, and does not count the others.
+func AnyGuest(known int) bool { return known > 0 || guests(known, 1) > 0 }
+
+func guests(known int, most uint32) uint32 {
 	if os.Getpid() != 1 {
 		return uint32(known)
 	}
 	var n uint32
-	each(func(pid string) {
+	each(func(pid string) bool {
 		if pid != "1" && !ended(pid) {
 			n++
 		}
+		return n < most
 	})
 	return n
 }

@@ -14,7 +14,10 @@ import (
 // source tells usage and limit; a limit of zero is none.
 type source interface {
 	memory() (used, limit uint64)
-	pids() (used, limit uint64)
+	// pids may say more than there are, if that is less than enough.
+	pids(enough uint64) (used, limit uint64)
+	// inBurst visits all processes but this one if many have begun.
+	inBurst(visit func(pid int))
 	// limited reports whether there is a limit.
 	limited() bool
 }
@@ -26,7 +29,7 @@ type source interface {
 // own size, it does not go away with the guest, and the cgroup's limit has room for
 // it; the guard's own limit is the one for memory.
 func findSource(dir string, tmpfsApart bool) source {
-	s := &sources{}
+	s := &sources{tally: newTally("/proc")}
 	roots := []string{"/sys/fs/cgroup"}
 	if dir != "" {
 		roots = []string{dir}
@@ -59,6 +62,7 @@ func findSource(dir string, tmpfsApart bool) source {
 type sources struct {
 	memoryCounter, pidsCounter *counter
 	proc                       procTable
+	tally                      *tally
 }
 
 func (s *sources) memory() (used, limit uint64) {
@@ -68,12 +72,14 @@ func (s *sources) memory() (used, limit uint64) {
 	return s.proc.memory(), 0
 }
 
-func (s *sources) pids() (used, limit uint64) {
+func (s *sources) pids(enough uint64) (used, limit uint64) {
 	if s.pidsCounter != nil {
 		return s.pidsCounter.read()
 	}
-	return s.proc.pids(), 0
+	return s.tally.count(enough), 0
 }
+
+func (s *sources) inBurst(visit func(pid int)) { s.tally.inBurst(visit) }
 
 func (s *sources) limited() bool { return s.memoryCounter != nil || s.pidsCounter != nil }
 

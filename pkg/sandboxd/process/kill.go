@@ -21,6 +21,8 @@ type relative struct {
 // that left all three, a daemon that forked twice, is out of reach of this; it
 // ends with the sandbox.
 func family(leader int) []int {
+	looks <- struct{}{}
+	defer func() { <-looks }()
 	all := relatives()
 	member := map[int]bool{leader: true}
 	for grew := true; grew; {
@@ -40,6 +42,9 @@ func family(leader int) []int {
 	}
 	return pids
 }
+
+// looks bounds those who read /proc at one time: each holds a thread.
+var looks = make(chan struct{}, 2)
 
 func relatives() []relative {
 	proc, err := os.Open("/proc")

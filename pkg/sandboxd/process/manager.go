@@ -18,6 +18,11 @@ type Options struct {
 	MaxProcesses int
 	// GuestOOMScore is written to every leader's oom_score_adj; zero leaves it.
 	GuestOOMScore int
+	// GuestNice is every leader's nice value; zero leaves it as sandboxd's.
+	GuestNice int
+	// Exhausted is told that there is no pid left for a process. It reports whether
+	// that was changed, so that another try is worthwhile.
+	Exhausted func() bool
 }
 
 const (
@@ -29,6 +34,8 @@ const (
 	maxEnded = 64
 	// maxDiscards bounds the outputs that are read for nobody.
 	maxDiscards = 64
+	// maxForks bounds the forks at one time: each holds a thread.
+	maxForks = 4
 )
 
 // Manager knows every process of the sandbox.
@@ -37,6 +44,7 @@ type Manager struct {
 	reaper   *reaper
 	group    group
 	discards chan struct{}
+	forks    chan struct{}
 
 	mu        sync.Mutex
 	max       int
@@ -54,6 +62,7 @@ func NewManager(options Options) *Manager {
 		max:       options.MaxProcesses,
 		reaper:    &reaper{children: map[int]child{}},
 		discards:  make(chan struct{}, maxDiscards),
+		forks:     make(chan struct{}, maxForks),
 		processes: map[string]*Process{},
 	}
 }
@@ -201,11 +210,19 @@ func (m *Manager) forget(p *Process) {
 // ours were running. As PID 1 that is everybody in the namespace, known or not,
 // and nobody can fork away from it.
 func (m *Manager) EndGuest(reason Reason, message string) int {
+	first := os.Getpid() == 1
+	if first {
+		// A fork that is under way may take as long as the guest lets it.
+		for _, c := range m.reaper.known() {
+			c.blame(reason, message)
+		}
+		syscall.Kill(-1, syscall.SIGKILL)
+	}
 	return m.reaper.all(func(leaders []child) {
 		for _, c := range leaders {
 			c.blame(reason, message)
 		}
-		if os.Getpid() == 1 {
+		if first {
 			syscall.Kill(-1, syscall.SIGKILL)
 			return
 		}

@@ -52,14 +52,20 @@ func (r *reaper) start(c child, fork func() (int, error)) (int, error) {
 func (r *reaper) all(act func([]child)) int {
 	r.starting.Lock()
 	defer r.starting.Unlock()
+	children := r.known()
+	act(children)
+	return len(children)
+}
+
+// known are the children that have been started and not reaped.
+func (r *reaper) known() []child {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	children := make([]child, 0, len(r.children))
 	for _, c := range r.children {
 		children = append(children, c)
 	}
-	r.mu.Unlock()
-	act(children)
-	return len(children)
+	return children
 }
 
 func (r *reaper) run(ctx context.Context) {

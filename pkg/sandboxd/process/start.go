@@ -163,19 +163,31 @@ func (m *Manager) start(p *Process) error {
 	return nil
 }
 
-// forkPatience is how long a fork waits for a pid: those of a fork bomb that was
-// just ended come back one by one.
-const forkPatience = 300 * time.Millisecond
+const (
+	// forkPatience is how long a fork waits for a pid: those of guests that end
+	// come back one by one.
+	forkPatience = 500 * time.Millisecond
+	// endPatience is the same once a guest was ended that had them all.
+	endPatience = 5 * time.Second
+)
 
 func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (int, error) {
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+	m.forks <- struct{}{}
+	defer func() { <-m.forks }()
+	deadline := time.Now().Add(forkPatience)
+	for ; ; time.Sleep(5 * time.Millisecond) {
 		pid, err := m.reaper.start(p, func() (int, error) {
 			pid, err := syscall.ForkExec(path, p.spec.Argv, attributes)
-			p.pid = pid
+			if p.pid = pid; err == nil {
+				m.yield(pid)
+			}
 			return pid, err
 		})
-		if err != syscall.EAGAIN || time.Since(began) > forkPatience {
+		if err != syscall.EAGAIN || time.Now().After(deadline) {
 			return pid, err
+		}
+		if m.options.Exhausted != nil && m.options.Exhausted() {
+			deadline = time.Now().Add(endPatience)
 		}
 	}
 }

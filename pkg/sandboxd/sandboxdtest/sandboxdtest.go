@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"safebeam.dev/safebeam/pkg/sandboxd"
+	"safebeam.dev/safebeam/pkg/sandboxd/process"
 )
 
 // ServerName is the name in the gateway's certificate.
@@ -50,6 +51,9 @@ type Config struct {
 	MaxProcesses  int
 	MemoryLimit   uint64
 	PidsLimit     uint64
+	// Container, if there is one, is what it runs in. Its writable path is
+	// Workspace.
+	Container *Container
 }
 
 // Main becomes sandboxd if the process was started as one.
@@ -71,17 +75,28 @@ func serve(encoded string) error {
 	if err := json.Unmarshal([]byte(encoded), &c); err != nil {
 		return err
 	}
-	if err := sandboxd.Harden(0); err != nil {
+	token := sandboxd.TokenFile(c.TokenFile)
+	if c.Container != nil {
+		secret, err := token()
+		if err != nil {
+			return err
+		}
+		token = func() (string, error) { return secret, nil }
+		if err := c.Container.enter(); err != nil {
+			return fmt.Errorf("entering the container: %w", err)
+		}
+	}
+	if err := sandboxd.Harden(c.PidsLimit); err != nil {
 		return err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.CA)
 	return sandboxd.Run(context.Background(), sandboxd.Options{
 		Gateway: c.Gateway, TLS: &tls.Config{RootCAs: pool, ServerName: ServerName},
-		Token:         sandboxd.TokenFile(c.TokenFile),
+		Token:         token,
 		WritablePaths: c.WritablePaths, Env: []string{"PATH=" + os.Getenv("PATH")},
 		MaxProcesses: c.MaxProcesses, MemoryLimit: c.MemoryLimit, PidsLimit: c.PidsLimit,
-		Release: "test", Log: log.New(os.Stderr, "sandboxd: ", 0),
+		GuestNice: process.DefaultGuestNice, Release: "test", Log: log.New(os.Stderr, "sandboxd: ", 0),
 	})
 }
 
@@ -107,6 +122,12 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Start starts a sandboxd that ends with the test.
 func Start(t testing.TB, c Config) *Process {
 	t.Helper()
+	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.Container != nil {
+		c.Container.make(t)
+		c.WritablePaths = []string{Workspace}
+		attributes.Cloneflags = namespaces
+	}
 	encoded, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +137,7 @@ func Start(t testing.TB, c Config) *Process {
 	p.Cmd.Stderr = p.Output
 	// A test that is killed leaves nothing behind. The kernel means the thread that
 	// started the child, so that one stays.
-	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.Cmd.SysProcAttr = attributes
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()

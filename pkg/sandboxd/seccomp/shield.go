@@ -25,8 +25,8 @@ func Shield(lastThread int) Filter {
 		{unix.SYS_SCHED_SETSCHEDULER, sparing(0, last)},
 		{unix.SYS_SCHED_SETPARAM, sparing(0, last)},
 		{unix.SYS_SCHED_SETATTR, sparing(0, last)},
-		{unix.SYS_SETPRIORITY, processOnly(unix.PRIO_PROCESS, last)},
-		{unix.SYS_IOPRIO_SET, processOnly(1, last)}, // IOPRIO_WHO_PROCESS
+		{unix.SYS_SETPRIORITY, only(last, unix.PRIO_PROCESS, unix.PRIO_PGRP)},
+		{unix.SYS_IOPRIO_SET, only(last, 1, 2)}, // IOPRIO_WHO_PROCESS, IOPRIO_WHO_PGRP
 	})
 	return Filter{program: p, err: err}
 }
@@ -67,13 +67,15 @@ func (p *program) spare(last uint32) {
 	p.ret(retAllow)
 }
 
-// processOnly denies what is done to a group or to a user, of which sandboxd is one,
-// and spares sandboxd's threads.
-func processOnly(process, last uint32) func() program {
+// only allows what is done to processes and to groups, spares sandboxd's threads and
+// the group that the first of them leads, and denies the rest: what is done to a user,
+// of whom sandboxd is one.
+func only(last uint32, process, group uint32) func() program {
 	return func() program {
 		var p program
 		p.argument(0)
-		p.skipIfEqual(process, 1)
+		p.skipIfEqual(process, 2)
+		p.skipIfEqual(group, 1)
 		p.errno(unix.EPERM)
 		p.argument(1)
 		p.spare(last)
