@@ -61,7 +61,7 @@ func root(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "LLM agents' work as Kubernetes API objects, on one machine",
 		Long: `safebeam runs the API server, the gateway, the controllers and the jobs of
 Safebeam in one process, without Kubernetes, and looks after their store. Its
-other commands are those of the kubectl plugins, for who has no kubectl.
+other commands are those of the kubectl plugins, where there is no kubectl.
 
 Begin with:
 

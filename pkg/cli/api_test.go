@@ -35,6 +35,8 @@ type api struct {
 	queries       []string
 	// answer are the events of every turn.
 	answer []tightbeamv1.TurnEvent
+	// model, if there is one, is what every turn waits for when it is created.
+	model *tightbeamv1.TightbeamModel
 	// hang: a turn does not end until it is cancelled.
 	hang      bool
 	cancelled chan struct{}
@@ -70,6 +72,9 @@ func newAPI(t *testing.T) *api {
 		text := "what was said"
 		_ = json.NewEncoder(w).Encode(tightbeamv1.LogEntry{Index: 1, Role: tightbeamv1.RoleUser, Content: []tightbeamv1.ContentBlock{{Text: &text}}})
 	})
+	mux.HandleFunc("GET "+path+"tightbeammodels/{name}", func(w http.ResponseWriter, r *http.Request) {
+		get(a, w, r, map[string]*tightbeamv1.TightbeamModel{a.model.Name: a.model}, "tightbeammodels")
+	})
 	mux.HandleFunc("GET "+path+"turns/{name}/log", a.stream)
 	mux.HandleFunc("POST "+path+"turns/{name}/cancel", func(w http.ResponseWriter, r *http.Request) {
 		close(a.cancelled)
@@ -101,6 +106,9 @@ func create[T metav1.Object](a *api, w http.ResponseWriter, r *http.Request, sto
 		return
 	}
 	obj.SetNamespace(r.PathValue("namespace"))
+	if turn, ok := any(obj).(*tightbeamv1.Turn); ok && a.model != nil {
+		turn.Status = tightbeamv1.TurnStatus{Phase: tightbeamv1.TurnQueued, Model: a.model.Name}
+	}
 	stored[obj.GetName()] = obj
 	if a.cut > 0 {
 		a.cut--

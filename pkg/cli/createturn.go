@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -192,6 +193,9 @@ func createTurn(ctx context.Context, client tightbeamclient.TightbeamV1Interface
 // followTurn shows a turn to its end. A turn that does not succeed is a
 // *TurnFailedError.
 func followTurn(ctx context.Context, clients tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn, show *renderer) error {
+	if why := unready(ctx, clients, turn); why != "" {
+		show.note("waiting for the model %s, which is not ready: %s", turn.Status.Model, why)
+	}
 	for event, err := range client.StreamFrom(ctx, clients.RESTClient(), turn.Namespace, turn.Name, 0) {
 		if err != nil {
 			show.endLine()
@@ -202,4 +206,21 @@ func followTurn(ctx context.Context, clients tightbeamclient.TightbeamV1Interfac
 		}
 	}
 	return nil
+}
+
+// unready says why the model that a turn waits for cannot answer, if it says so
+// itself. Who may not read models waits without knowing.
+func unready(ctx context.Context, clients tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn) string {
+	if turn.Status.Phase != tightbeamv1.TurnQueued {
+		return ""
+	}
+	model, err := clients.TightbeamModels(turn.Namespace).Get(ctx, turn.Status.Model, metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	ready := meta.FindStatusCondition(model.Status.Conditions, "Ready")
+	if ready == nil || ready.Status != metav1.ConditionFalse {
+		return ""
+	}
+	return ready.Message
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -33,6 +35,25 @@ func TestFollowShowsTheAnswerAndNothingElse(t *testing.T) {
 	}
 	if !strings.HasPrefix(notes, "turn.tightbeam.dev/"+a.only().Name+" created\n") || !strings.Contains(notes, "waits for the results") {
 		t.Errorf("noted %q", notes)
+	}
+}
+
+func TestFollowSaysWhyTheModelOfAQueuedTurnIsNotReady(t *testing.T) {
+	const why = `Secret "key" not found`
+	for status, noted := range map[metav1.ConditionStatus]bool{metav1.ConditionFalse: true, metav1.ConditionTrue: false} {
+		a := newAPI(t)
+		a.answer = []tightbeamv1.TurnEvent{text("Two"), completed("Two", tightbeamv1.StopEndTurn)}
+		a.model = &tightbeamv1.TightbeamModel{
+			ObjectMeta: metav1.ObjectMeta{Name: "claude"},
+			Status:     tightbeamv1.TightbeamModelStatus{Conditions: []metav1.Condition{{Type: "Ready", Status: status, Message: why}}},
+		}
+		out, notes, err := a.run("kubectl-create-turn", "", "tea", "-m", "hi", "--follow")
+		if err != nil || out != "Two\n" {
+			t.Errorf("printed %q, %v", out, err)
+		}
+		if want := "[waiting for the model claude, which is not ready: " + why + "]\n"; strings.Contains(notes, want) != noted {
+			t.Errorf("Ready is %s: noted %q", status, notes)
+		}
 	}
 }
 
