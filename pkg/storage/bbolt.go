@@ -150,6 +150,9 @@ func (s *bboltStore) Delete(ctx context.Context, key string, out runtime.Object,
 func (s *bboltStore) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
 	preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object,
 ) error {
+	if ctx.Value(aheadKey{}) != nil {
+		return s.UpdateAhead(ctx, key, out, ignoreNotFound, preconditions, tryUpdate, cached)
+	}
 	staged, settle := s.db.Session(ctx)
 	err := s.Interface.GuaranteedUpdate(staged, key, out, ignoreNotFound, preconditions, tryUpdate, cached)
 	return settled(ctx, settle, err)
@@ -168,6 +171,15 @@ func (s *bboltStore) UpdateAhead(ctx context.Context, key string, out runtime.Ob
 		return settled(ctx, settle, err)
 	}
 	return nil
+}
+
+type aheadKey struct{}
+
+// Ahead returns a context under which GuaranteedUpdate is UpdateAhead, where the
+// engine can order writes; elsewhere it is what it always is. It is for who holds
+// a storage that something else is around, such as a registry's.
+func Ahead(ctx context.Context) context.Context {
+	return context.WithValue(ctx, aheadKey{}, true)
 }
 
 // settled returns err once everything that led to it is durable.

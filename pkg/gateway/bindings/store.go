@@ -220,9 +220,11 @@ func (s *Store) Claim(ctx context.Context, podUID types.UID, from, to Owner) err
 }
 
 // ClaimWith is Claim and another write that are of no use without each other. On
-// a store that keeps the order of writes the other one comes right behind the
-// claim and has it share its sync; elsewhere both are under way at once. Each of
-// them may have been made although the other has failed.
+// a store that keeps the order of writes the claim is ordered ahead of the other
+// one and durable no later than that: if the other one leaves its sync to the
+// caller's next write, so does the claim. Elsewhere both are under way at once, and
+// durable when it returns. Each of them may have been made although the other has
+// failed.
 func (s *Store) ClaimWith(ctx context.Context, podUID types.UID, from, to Owner, other func() error) error {
 	if ordered, ok := s.storage.(ordering); ok {
 		return s.claim(ctx, podUID, from, to, ordered.UpdateAhead, other)
@@ -242,7 +244,7 @@ type ordering interface {
 }
 
 // claim writes the record by update and then does what is to come behind it. The
-// claim is told of when both are durable.
+// claim is told of when both are made.
 func (s *Store) claim(ctx context.Context, podUID types.UID, from, to Owner, update func(context.Context, string, runtime.Object, bool,
 	*storage.Preconditions, storage.UpdateFunc, runtime.Object) error, behind func() error) error {
 	e, err := s.reserveClaim(ctx, podUID, from, to)

@@ -120,7 +120,8 @@ func (c *Claimer) claim(ctx context.Context, sandbox *v1.Sandbox, began time.Tim
 }
 
 // bind makes the pod the sandbox's. Its three steps need nothing of each other:
-// any that fails has the pod destroyed, whatever the others did.
+// any that fails has the pod destroyed, whatever the others did. Both writes are
+// ordered ahead of the sandbox's, and where the store can, are durable with that.
 func (c *Claimer) bind(ctx context.Context, pod *Pod, sandbox *v1.Sandbox) error {
 	var written error
 	var writes sync.WaitGroup

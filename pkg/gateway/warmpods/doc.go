@@ -17,8 +17,10 @@
 // Laws:
 //   - This is the only allocator. A pod is handed out once: it leaves the shelf
 //     before anything is written, and nothing brings it back.
-//   - A claim counts when both its writes are durable and sandboxd has taken the
-//     configuration; only then is the sandbox stored. Whatever is left of a claim
+//   - A claim counts when both its writes are made and sandboxd has taken the
+//     configuration; only then is the sandbox stored, and it is never durable
+//     before they are: the embedded store keeps the order of writes and has the
+//     three share a sync, with etcd each is waited for. Whatever is left of a claim
 //     without a sandbox, be it by an error or by a crash, is destroyed: by who
 //     failed, or by Recover.
 //   - The WarmPod's compare-and-swap settles the race with whoever removes it: a

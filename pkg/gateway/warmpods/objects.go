@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	safebeamstorage "safebeam.dev/safebeam/pkg/storage"
 )
 
 // Objects are the WarmPods in the store. Their status is written past admission
@@ -72,9 +73,9 @@ func (o Objects) List(ctx context.Context) ([]v1.WarmPod, error) {
 // errNotReady: the pod is not what the shelf took it for.
 var errNotReady = errors.New("the pod is not Ready any more")
 
-// assign makes a Ready pod Assigned.
+// assign makes a Ready pod Assigned, ahead of what the caller writes next.
 func (o Objects) assign(ctx context.Context, pod *v1.WarmPod, sandbox *v1.Sandbox, now metav1.MicroTime) error {
-	_, err := o.Update(ctx, pod, func(stored *v1.WarmPod) error {
+	_, err := o.Update(safebeamstorage.Ahead(ctx), pod, func(stored *v1.WarmPod) error {
 		switch s := &stored.Status; {
 		case stored.DeletionTimestamp != nil:
 			return fmt.Errorf("%w: it is being deleted", errNotReady)

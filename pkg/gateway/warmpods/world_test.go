@@ -80,6 +80,8 @@ type world struct {
 	sandboxes *sandbox.Storages
 	pods      *warmpod.REST
 
+	// minSize is the pool's: with as many ready pods no claim is to be made up for.
+	minSize int
 	// configure stands for the sandboxds; nil: all do as they are told.
 	configure func(pod types.UID) error
 	// create stands before the store; nil: it does as it is told.
@@ -260,7 +262,7 @@ func (w *world) shelve(ctx context.Context) (int, error) {
 	w.shelf.SetPool(warmpods.Pool{
 		NamespacedName: types.NamespacedName{Namespace: poolSpace, Name: poolName}, UID: poolUID,
 		Template: fit.Design(pool, environment, nil), Runtime: pool.Spec.Runtime, SecurityLevel: pool.Spec.SecurityLevel,
-		Allowed: pool.Spec.AllowedNamespaces,
+		Allowed: pool.Spec.AllowedNamespaces, MinSize: w.minSize,
 	})
 	pods, err := w.objects.List(ctx)
 	if err != nil {
