@@ -40,13 +40,27 @@ type Options struct {
 	MaxSandboxes int
 	// TurnTTL is how long finished turns stay that name no time.
 	TurnTTL time.Duration
+	// NewMachine prepares what starts sandboxes. Default: localsandbox.NewMachine.
+	// There is no flag: whoever measures everything but the start of processes
+	// links this package.
+	NewMachine func(localsandbox.MachineOptions) (SandboxMachine, error)
+}
+
+// SandboxMachine starts sandboxes that trust the gateway by a bundle which may
+// change.
+type SandboxMachine interface {
+	localsandbox.Machine
+	SetCA(pem []byte)
 }
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
 	server := options.NewStandaloneOptions()
 	server.Storage.BBolt.DataDir = defaultDataDir()
-	return &Options{Server: server, GatewayAddress: DefaultGatewayAddress, MaxSandboxes: localsandbox.DefaultMaxPods, TurnTTL: controller.DefaultTurnTTL}
+	return &Options{
+		Server: server, GatewayAddress: DefaultGatewayAddress, MaxSandboxes: localsandbox.DefaultMaxPods, TurnTTL: controller.DefaultTurnTTL,
+		NewMachine: func(o localsandbox.MachineOptions) (SandboxMachine, error) { return localsandbox.NewMachine(o) },
+	}
 }
 
 // defaultDataDir follows the XDG base directories.

@@ -66,9 +66,9 @@ func (o *Options) addSandboxes(ctx context.Context, opened *options.Opened, serv
 // sandboxes serves everything else, and says at each sandbox why.
 func (o *Options) sandboxLauncher(ctx context.Context, opened *options.Opened, gateway *sandboxes.Server, tokens *sandboxidentity.Tokens) launcher.SandboxLauncher {
 	binary, err := findSandboxd(o.SandboxdBinary)
-	var machine localsandbox.BubblewrapMachine
+	var machine SandboxMachine
 	if err == nil {
-		machine, err = localsandbox.NewMachine(localsandbox.MachineOptions{
+		machine, err = o.NewMachine(localsandbox.MachineOptions{
 			Sandboxd: binary, DataDir: o.DataDir(), Gateway: gateway, CA: opened.Authority.Bundle(), ServerName: sandboxServerName,
 			MaxSandboxes: o.MaxSandboxes,
 		})

@@ -3,13 +3,14 @@
 
 // Command warmpoolbench measures warm pools of a standalone server: how long a
 // create takes that answers Running, one after another, at a rate and in bursts,
-// what a claim costs the store and the API, and how fast pools refill. The pods
-// are real local sandboxes. It prints lines of the form
+// what a claim costs the store and the API, and how fast pools refill. It does so
+// twice. With local pods, which are real sandboxes of processes, everything shares
+// the machine: what a burst takes is also what starting the pods that make up for
+// it takes. With fake pods, the names of whose figures end in _fakepods before the
+// quantile, all is real but their processes: what the store, the allocator and the
+// API take where the pods start on other machines. It prints lines of the form
 //
 //	figure NAME VALUE UNIT
-//
-// Everything, the pods included, shares the machine: what a burst takes is also
-// what starting the pods that make up for it takes.
 package main
 
 import (
@@ -25,6 +26,13 @@ import (
 )
 
 func main() {
+	if was, err := becomeAnother(); was {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
 	bin := flag.String("bin", "bin", "directory of safebeam and sandboxd")
 	short := flag.Bool("short", false, "fewer of everything")
 	rate := flag.Float64("rate", 45, "creates per second of the Poisson arrivals")
@@ -32,22 +40,29 @@ func main() {
 	prefilled := flag.Bool("prefilled", false, "as many pods before the Poisson arrivals as will be needed, and none made meanwhile: claims alone, without the starts of pods beside them")
 	n := flag.Int("n", 500, "creates one after another")
 	only := flag.String("only", "", "names of sections, with commas; default: all")
+	kinds := flag.String("pods", string(localPods)+","+string(fakePods), "kinds of pods, with commas")
 	flag.Parse()
 	if *short {
 		*n, *duration = 100, 10*time.Second
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *n, *rate, *duration, *short, *prefilled, *only); err != nil {
-		fmt.Fprintln(os.Stderr, "warmpoolbench:", err)
-		os.Exit(1)
+	for kind := range strings.SplitSeq(*kinds, ",") {
+		if err := run(ctx, *bin, pods(kind), *n, *rate, *duration, *short, *prefilled, *only); err != nil {
+			fmt.Fprintln(os.Stderr, "warmpoolbench:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-func run(ctx context.Context, bin string, n int, rate float64, duration time.Duration, short, prefilled bool, only string) error {
+func run(ctx context.Context, bin string, pods pods, n int, rate float64, duration time.Duration, short, prefilled bool, only string) error {
 	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("machine: %d CPUs, %s, load %spods: local sandboxes, on the same machine\n", runtime.NumCPU(), runtime.Version(), load)
-	b, err := start(ctx, bin)
+	what := map[string]string{string(localPods): "local sandboxes, on the same machine", string(fakePods): "fake, all but their processes is real"}[string(pods)]
+	if what == "" {
+		return fmt.Errorf("there are no %q pods: local or fake", pods)
+	}
+	fmt.Printf("machine: %d CPUs, %s, load %spods: %s\n", runtime.NumCPU(), runtime.Version(), load, what)
+	b, err := start(ctx, bin, pods)
 	if err != nil {
 		return err
 	}
@@ -68,6 +83,9 @@ func run(ctx context.Context, bin string, n int, rate float64, duration time.Dur
 	} {
 		if only != "" && !strings.Contains(","+only+",", ","+section.name+",") {
 			continue
+		}
+		if pods == fakePods && (section.name == "result" || section.name == "cost") {
+			continue // they run nothing, and cost the store the same
 		}
 		if err := section.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w\n%s", section.name, err, b.log())

@@ -33,6 +33,20 @@ func figure(name string, value float64, unit string) {
 	fmt.Printf("figure %s %s %s\n", name, strconv.FormatFloat(value, 'f', 3, 64), unit)
 }
 
+// figure prints one. Those of fake pods are named so, before what is measured of
+// it: warm_create_burst50_p50_ms is warm_create_burst50_fakepods_p50_ms.
+func (b *bench) figure(subject, measure string, value float64, unit string) {
+	if b.pods == fakePods {
+		subject += "_fakepods"
+	}
+	figure(subject+"_"+measure, value, unit)
+}
+
+func (b *bench) times(subject string, s samples) {
+	b.figure(subject, "p50_ms", milliseconds(s.at(.5)), "ms")
+	b.figure(subject, "p99_ms", milliseconds(s.at(.99)), "ms")
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // samples are durations that were measured the same way.
@@ -152,9 +166,8 @@ func (b *bench) sequential(ctx context.Context, n int) error {
 		}
 	}
 	times.tell("create, one after another")
-	figure("warm_create_p50_ms", milliseconds(times.at(.5)), "ms")
-	figure("warm_create_p99_ms", milliseconds(times.at(.99)), "ms")
-	figure("warm_create_cold", float64(cold), "sandboxes")
+	b.times("warm_create", times)
+	b.figure("warm_create", "cold", float64(cold), "sandboxes")
 	return b.awaitNone(ctx)
 }
 
@@ -187,8 +200,7 @@ func (b *bench) firstResult(ctx context.Context, n int) error {
 		}
 	}
 	times.tell("create and the result of echo")
-	figure("create_first_result_p50_ms", milliseconds(times.at(.5)), "ms")
-	figure("create_first_result_p99_ms", milliseconds(times.at(.99)), "ms")
+	b.times("create_first_result", times)
 	return b.awaitNone(ctx)
 }
 
@@ -267,9 +279,8 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 	if err := b.clients[0].LlmsafespaceV1().Sandboxes(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		return err
 	}
-	figure("warm_create_poisson45_p50_ms", milliseconds(times.at(.5)), "ms")
-	figure("warm_create_poisson45_p99_ms", milliseconds(times.at(.99)), "ms")
-	figure("warm_create_poisson45_hit_percent", float64(len(times))*100/float64(max(1, len(times)+cold)), "percent")
+	b.times("warm_create_poisson45", times)
+	b.figure("warm_create_poisson45", "hit_percent", float64(len(times))*100/float64(max(1, len(times)+cold)), "percent")
 	return b.awaitNone(ctx)
 }
 
@@ -315,14 +326,14 @@ func (b *bench) bursts(ctx context.Context, sizes []int) error {
 			return errs[0]
 		}
 		times.tell(fmt.Sprintf("create, %d at once", n))
-		figure(fmt.Sprintf("warm_create_burst%d_p50_ms", n), milliseconds(times.at(.5)), "ms")
-		figure(fmt.Sprintf("warm_create_burst%d_p99_ms", n), milliseconds(times.at(.99)), "ms")
-		figure(fmt.Sprintf("warm_create_burst%d_cold", n), float64(cold), "sandboxes")
-		figure(fmt.Sprintf("warm_claims_per_s_burst%d", n), float64(len(times))/took.Seconds(), "1/s")
+		subject := fmt.Sprintf("warm_create_burst%d", n)
+		b.times(subject, times)
+		b.figure(subject, "cold", float64(cold), "sandboxes")
+		b.figure(subject, "claims_per_s", float64(len(times))/took.Seconds(), "1/s")
 		if err := b.awaitPool(ctx, n); err != nil {
 			return err
 		}
-		figure(fmt.Sprintf("warm_refill%d_s", n), time.Since(began).Seconds(), "s")
+		b.figure(fmt.Sprintf("warm_refill%d", n), "s", time.Since(began).Seconds(), "s")
 		var gone sync.WaitGroup
 		for i, name := range names {
 			gone.Go(func() { _ = b.remove(ctx, b.clients[i%len(b.clients)], name) })

@@ -39,9 +39,18 @@ const (
 	maxSandboxes = 1000
 )
 
+// pods are of which kind. Figures of fake ones have that in their names.
+type pods string
+
+const (
+	localPods pods = "local"
+	fakePods  pods = "fake"
+)
+
 // bench is a server and its clients.
 type bench struct {
 	dir    string
+	pods   pods
 	server *exec.Cmd
 	exited chan struct{}
 	config *rest.Config
@@ -55,7 +64,8 @@ type bench struct {
 	cold map[string]int
 }
 
-func start(ctx context.Context, bin string) (*bench, error) {
+// start starts a server. With fake pods it is this program's own, else bin's.
+func start(ctx context.Context, bin string, pods pods) (*bench, error) {
 	dir, err := os.MkdirTemp("", "warmpoolbench-")
 	if err != nil {
 		return nil, err
@@ -63,16 +73,21 @@ func start(ctx context.Context, bin string) (*bench, error) {
 	if bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, exited: make(chan struct{}), cold: map[string]int{}}
+	b := &bench{dir: dir, pods: pods, exited: make(chan struct{}), cold: map[string]int{}}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	b.server = exec.Command(filepath.Join(bin, "safebeam"), "standalone", "--data-dir", filepath.Join(dir, "data"),
+	program := []string{filepath.Join(bin, "safebeam"), "standalone"}
+	if pods == fakePods {
+		program = []string{"/proc/self/exe", serveFakePods}
+	}
+	b.server = exec.Command(program[0], append(program[1:], "--data-dir", filepath.Join(dir, "data"),
 		"--kubeconfig", kubeconfig, "--secure-port", freePort(), "--gateway-address", "127.0.0.1:"+freePort(),
-		"--max-sandboxes", strconv.Itoa(maxSandboxes))
+		"--llm-job-binary", filepath.Join(bin, "safebeam-llm-job"), "--sandboxd-binary", filepath.Join(bin, "sandboxd"),
+		"--max-sandboxes", strconv.Itoa(maxSandboxes))...)
 	b.server.Stdout, b.server.Stderr = log, log
 	if err := b.server.Start(); err != nil {
 		return nil, err
