@@ -58,6 +58,9 @@ func run() error {
 	flags.IntVar(&o.GuestOOMScore, "guest-oom-score", 1000, "oom_score_adj of every process of the guest")
 	flags.IntVar(&o.GuestNice, "guest-nice", process.DefaultGuestNice, "nice value of every process of the guest, so that sandboxd gets to run beside many of them")
 	if err := flags.Parse(os.Args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil // and told
+		}
 		return err
 	}
 	if *install != "" {

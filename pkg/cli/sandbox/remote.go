@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
@@ -73,9 +74,15 @@ func (r *remote) exec(ctx context.Context, sandbox string, argv []string, option
 	// It tells of what it could not hand over to a command that had ended: that
 	// is the command's business.
 	err = executor.StreamWithContext(klog.NewContext(ctx, klog.Logger{}), options)
+	// A refusal is told in the server's own words, however it was carried.
 	var refused *httpstream.UpgradeFailureError
 	if errors.As(err, &refused) && refused.Cause != nil {
-		return refused.Cause // the server's own words
+		return refused.Cause
+	}
+	if err != nil {
+		if words, ok := strings.CutPrefix(err.Error(), "unable to upgrade connection: "); ok {
+			return errors.New(words)
+		}
 	}
 	return err
 }
