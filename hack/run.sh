@@ -171,7 +171,7 @@ kind: Sandbox
 metadata:
   name: first-steps
 spec:
-  runtime: python:3.10
+  runtime: python:3
   timeout: 3600
 SANDBOX
     if ! kubectl wait sandbox/first-steps --for=condition=Ready --timeout=30s >/dev/null 2>&1; then
