@@ -16,6 +16,7 @@ import (
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
 	"safebeam.dev/safebeam/pkg/gateway/executions"
 	"safebeam.dev/safebeam/pkg/gateway/live"
+	"safebeam.dev/safebeam/pkg/gateway/sandboxmetrics"
 	"safebeam.dev/safebeam/pkg/registry/generic"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/execution"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/profile"
@@ -52,6 +53,7 @@ type SandboxStorages struct {
 	// Runner runs executions.
 	Runner *executions.Runner
 
+	metrics           *sandboxmetrics.Metrics
 	warm              *warm
 	environmentStatus *generic.StatusREST
 	poolStatus        *generic.StatusREST
@@ -79,17 +81,21 @@ func newSandboxStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, st
 	if s.WarmPods, s.warmPodStatus, err = warmpod.NewREST(warmpod.Config{Scheme: Scheme}, store); err != nil {
 		return nil, err
 	}
-	s.Live = live.New(live.Options{Bindings: s.Bindings})
+	s.metrics = sandboxmetrics.New(sandboxmetrics.Gauges{
+		Sandboxes:  func() live.Counts { return s.Live.Counts() },
+		Executions: func() executions.Counts { return s.Runner.Counts() },
+	})
+	s.Live = live.New(live.Options{Bindings: s.Bindings, Observer: s.metrics})
 	s.warm = newWarm(s)
 	if s.Sandboxes, err = sandbox.NewStorages(sandbox.Config{
 		Scheme: Scheme, Authorizer: authorizer, Limits: config.Limits, Shortfalls: config.Shortfalls, WrapStorage: s.wrap,
-		Environments: s.RuntimeEnvironments, Profiles: s.Profiles, Acquirer: s.Live, Streams: streams,
+		Environments: s.RuntimeEnvironments, Profiles: s.Profiles, Acquirer: s.Live, Streams: streams, Meter: s.metrics,
 	}, store); err != nil {
 		return nil, err
 	}
 	language := languageOf(s.RuntimeEnvironments)
 	s.Runner = executions.New(executions.Options{
-		Live: s.Live, Journal: store.Journal(), Language: language, MaxObjectBytes: store.MaxObjectBytes(),
+		Live: s.Live, Journal: store.Journal(), Language: language, MaxObjectBytes: store.MaxObjectBytes(), Observer: s.metrics,
 	})
 	s.Executions, err = execution.NewStorages(execution.Config{
 		Scheme: Scheme, Sandboxes: s.Sandboxes.Sandbox, Language: language, Languages: knownLanguage, WrapStorage: s.Runner.Wrap,

@@ -104,6 +104,7 @@ func (e *execution) over(object *v1.Execution, ran bool) {
 	e.mu.Lock()
 	e.object, e.ended = object, true
 	e.mu.Unlock()
+	e.runner.Observer.ExecutionEnded(object, e.runner.Live.Get(object.Status.SandboxUID))
 	e.hub.Persisted(e.hub.Last())
 	e.hub.End(encode(terminalEvent(object)))
 	e.runner.leave(e, ran)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,8 @@ type execution struct {
 	runner          *Runner
 	uid             types.UID
 	namespace, name string
+	// created is when this process saw it come to be; zero if another one did.
+	created time.Time
 	hub             *events.Hub
 	numbers         *events.Reservation
 	// uncertainTo is, after a crash, the last number that may have been shown to a
@@ -55,10 +58,10 @@ type execution struct {
 	truncated []int64
 }
 
-func (r *Runner) newExecution(object *v1.Execution) *execution {
+func (r *Runner) newExecution(object *v1.Execution, created time.Time) *execution {
 	ctx, stop := context.WithCancelCause(r.ctx)
 	return &execution{
-		runner: r, uid: object.UID, namespace: object.Namespace, name: object.Name, object: object,
+		runner: r, uid: object.UID, namespace: object.Namespace, name: object.Name, object: object, created: created,
 		hub: events.NewHub(0), numbers: events.NewReservation(r.Journal, reservedOwner(object.UID), events.ReserveBlock),
 		ctx: ctx, stop: stop, kept: make(chan uint64, 1), left: make(chan struct{}),
 	}

@@ -113,10 +113,14 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 		Output: e.take, Kept: e.kept, Commit: e.commit,
 		Started: func(time.Time) {
 			e.mu.Lock()
-			if e.started.IsZero() {
+			first := e.started.IsZero()
+			if first {
 				e.started = e.now() // sandboxd's clock is the guest's
 			}
 			e.mu.Unlock()
+			if first && !e.created.IsZero() {
+				r.Observer.ExecutionStarted(r.Clock.Since(e.created))
+			}
 		},
 	}
 	timeout := time.Duration(ptr.Deref(object.Spec.TimeoutSeconds, defaultTimeout)) * time.Second

@@ -49,6 +49,8 @@ type Options struct {
 	// RecoverWait is how long after a restart a sandbox may take to come back
 	// before what ran in it is lost.
 	RecoverWait time.Duration
+	// Observer is told what happens, for metrics. Default: nobody.
+	Observer Observer
 }
 
 // Runner runs executions.
@@ -90,6 +92,9 @@ func New(o Options) *Runner {
 	}
 	if o.RecoverWait == 0 {
 		o.RecoverWait = time.Minute
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Runner{
@@ -133,7 +138,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		return err
 	}
 	for _, object := range objects {
-		e := r.newExecution(object)
+		e := r.newExecution(object, time.Time{})
 		if err := e.restore(ctx); err != nil {
 			return err
 		}

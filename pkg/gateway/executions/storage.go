@@ -53,7 +53,7 @@ func (s *executionStorage) Create(ctx context.Context, key string, obj, out runt
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
-	e := r.newExecution(object)
+	e := r.newExecution(object, r.Clock.Now())
 	runs, err := r.enter(e, sandbox)
 	if err != nil {
 		return err

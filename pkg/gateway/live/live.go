@@ -35,6 +35,8 @@ type Options struct {
 	RecoverGrace    time.Duration
 	// AcquireWait is how long a caller waits for a sandbox that is away.
 	AcquireWait time.Duration
+	// Observer is told what happens, for metrics. Default: nobody.
+	Observer Observer
 }
 
 // Live knows the sandboxes of this server.
@@ -88,6 +90,9 @@ func New(o Options) *Live {
 	}
 	if o.AcquireWait == 0 {
 		o.AcquireWait = 3 * time.Second
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Live{
@@ -242,6 +247,7 @@ func (l *Live) observe(object *v1.Sandbox, made bool) {
 		l.mu.Unlock()
 		return // a newer one was seen
 	}
+	old := s.object
 	s.object, s.version = object, version
 	forget := types.UID("")
 	if over(object) {
@@ -261,6 +267,7 @@ func (l *Live) observe(object *v1.Sandbox, made bool) {
 	if forget != "" && connections != nil {
 		connections.Forget(forget)
 	}
+	l.observed(old, object, made)
 	l.notify(object.UID)
 }
 
@@ -299,5 +306,6 @@ func (l *Live) forget(object *v1.Sandbox) {
 	if pod != "" && connections != nil {
 		connections.Forget(pod)
 	}
+	l.Observer.SandboxDeleted(object)
 	l.notify(object.UID)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,7 @@ type ExecREST struct {
 	connected  connected
 	authorizer authorizer.UnconditionalAuthorizer
 	streams    *stream.Server
+	meter      Meter
 }
 
 var (
@@ -60,6 +62,7 @@ func (*ExecREST) ProducesObject(string) any { return "" }
 // the protocol has for it: the server has asked for the verb get on a GET.
 func (r *ExecREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		began := time.Now()
 		if err := r.mayExec(ctx, req, name); err != nil {
 			responder.Error(err)
 			return
@@ -89,7 +92,7 @@ func (r *ExecREST) Connect(ctx context.Context, name string, _ runtime.Object, r
 		if err != nil {
 			return // the client has been told
 		}
-		status := r.run(ctx, name, to, options, session)
+		status := r.run(ctx, name, to, options, metered{session, r.meter}, began)
 		release() // the client may take its time
 		session.Finish(status)
 	}), nil
@@ -112,7 +115,8 @@ var terminal = []sandboxes.EnvVar{{Name: "TERM", Value: "xterm"}}
 
 // run runs the command for a session. The command ends when the client goes:
 // what shall survive its client is an Execution.
-func (r *ExecREST) run(ctx context.Context, name string, in *sandboxes.Sandbox, options remotecommand.Options, session remotecommand.Session) metav1.Status {
+func (r *ExecREST) run(ctx context.Context, name string, in *sandboxes.Sandbox, options remotecommand.Options, session metered, began time.Time) metav1.Status {
+	r.meter.ExecOpened()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -123,7 +127,10 @@ func (r *ExecREST) run(ctx context.Context, name string, in *sandboxes.Sandbox, 
 		}
 	}()
 	command := sandboxes.Command{ID: "exec-" + rand.Text(), Argv: options.Command}
-	streams := sandboxes.Streams{Output: func(chunk sandboxes.Chunk) error { return write(session, options, chunk) }}
+	streams := sandboxes.Streams{
+		Output:  func(chunk sandboxes.Chunk) error { return write(session, options, chunk) },
+		Started: func(time.Time) { r.meter.ExecStarted(time.Since(began)) },
+	}
 	if stdin := session.Stdin(); stdin != nil {
 		streams.Stdin = stdin // closed by whoever reads it
 	}
@@ -132,6 +139,7 @@ func (r *ExecREST) run(ctx context.Context, name string, in *sandboxes.Sandbox, 
 		streams.Resize = sizes(ctx, session.Resizes())
 	}
 	exit, err := in.Run(ctx, command, streams)
+	session.closed(began, exit, err)
 	return ended(name, options, session, exit, err)
 }
 

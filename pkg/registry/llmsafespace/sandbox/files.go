@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,7 @@ import (
 type FilesREST struct {
 	connected connected
 	streams   *stream.Server
+	meter     Meter
 }
 
 var (
@@ -68,7 +70,11 @@ func (*FilesREST) ProducesObject(string) any { return "" }
 // Connect serves one request.
 func (r *FilesREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if err := r.serve(ctx, name, w, req); errors.Is(err, errBrokenOff) {
+		began, counted := time.Now(), &countedWriter{ResponseWriter: w, count: r.meter.FileBytes, status: http.StatusOK}
+		req.Body = countedReader{req.Body, r.meter.FileBytes}
+		err := r.serve(ctx, name, counted, req)
+		r.meter.FileServed(req.Method, counted.answered(err), time.Since(began))
+		if errors.Is(err, errBrokenOff) {
 			// The answer has begun: that it has no end is all that can be said.
 			panic(http.ErrAbortHandler)
 		} else if err != nil {

@@ -41,6 +41,8 @@ type Config struct {
 	// Acquirer hands out what exec and files work on.
 	Acquirer Acquirer
 	Streams  *stream.Server
+	// Meter is told what goes through exec and files. Nil: nobody is.
+	Meter Meter
 }
 
 // REST serves sandboxes.
@@ -90,11 +92,14 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	}
 	sandboxes := &REST{store, references}
 	connected := connected{sandboxes, config.Acquirer}
+	if config.Meter == nil {
+		config.Meter = unmetered{}
+	}
 	return &Storages{
 		Sandbox: sandboxes,
 		Status:  generic.NewStatusREST(store, statusStrategy{strategy}),
-		Exec:    &ExecREST{connected, config.Authorizer, config.Streams},
-		Files:   &FilesREST{connected, config.Streams},
+		Exec:    &ExecREST{connected, config.Authorizer, config.Streams, config.Meter},
+		Files:   &FilesREST{connected, config.Streams, config.Meter},
 	}, nil
 }
 
