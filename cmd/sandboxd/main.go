@@ -45,6 +45,7 @@ func run() error {
 		serverName    = flags.String("server-name", "", "name that the gateway's certificate must have; default: the host of --gateway")
 		tokenFile     = flags.String("token-file", "", "file with the token that names this pod, read again for every connection")
 		tokenFD       = flags.Int("token-fd", -1, "descriptor with the token, in place of --token-file")
+		lifelineFD    = flags.Int("lifeline-fd", -1, "descriptor of a pipe whose end of file is the end of sandboxd")
 		install       = flags.String("install", "", "copy this binary to the given path and exit; how it gets into an image without it")
 	)
 	flags.StringVar(&o.Gateway, "gateway", "", "gateway as host:port, or unix: and the path of a socket")
@@ -65,6 +66,11 @@ func run() error {
 	}
 	if *install != "" {
 		return sandboxd.Install(*install)
+	}
+	if *lifelineFD >= 0 {
+		if err := sandboxd.Lifeline(*lifelineFD); err != nil {
+			return err
+		}
 	}
 	if err := sandboxd.Harden(o.PidsLimit); err != nil {
 		return err

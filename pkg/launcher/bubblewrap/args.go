@@ -21,6 +21,7 @@ const (
 	fdPasswd
 	fdGroup
 	fdHosts
+	fdLifeline
 )
 
 // Where things are inside.
@@ -89,7 +90,8 @@ func (l *Launcher) args(s *Spec, dir string, cg *cgroup) []string {
 	a.add("--remount-ro", "/", "--chdir", s.WritablePaths[0], "--")
 
 	a.add(insideAgent, "--gateway=unix:"+insideSocket, "--ca-file="+insideCA, "--server-name="+l.options.ServerName,
-		"--token-fd="+strconv.Itoa(fdToken), "--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10), "--tmpfs-apart")
+		"--token-fd="+strconv.Itoa(fdToken), "--lifeline-fd="+strconv.Itoa(fdLifeline),
+		"--memory-limit="+strconv.FormatUint(s.MemoryBytes, 10), "--pids-limit="+strconv.FormatUint(s.Pids, 10), "--tmpfs-apart")
 	if !slices.Contains(cg.enforced, "cpu") {
 		a.add("--guest-nice=" + strconv.Itoa(sharedNice))
 	}

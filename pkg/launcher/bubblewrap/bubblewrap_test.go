@@ -31,6 +31,9 @@ var sandboxd string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if sandboxd = os.Getenv(variableSandboxd); sandboxd != "" {
+			return m.Run()
+		}
 		// Other users have to reach it, so it is in no directory of t.TempDir.
 		dir, err := os.MkdirTemp("", "bubblewrap-test-")
 		if err != nil {
@@ -79,18 +82,24 @@ func (w *world) Misbehaved(types.UID, error)   {}
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{tokens: map[string]types.UID{}}
-	w.ca, w.serving = sandboxdtest.Certificates(t)
-	w.gateway = sandboxes.NewServer(sandboxes.Options{
-		TLS: &tls.Config{Certificates: []tls.Certificate{w.serving}}, Authenticator: w, Observer: w,
-	})
-	t.Cleanup(w.gateway.Close)
 	state, err := os.MkdirTemp("", "sb-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(state) })
 	os.Chmod(state, 0o711)
+	return newWorldAt(t, state)
+}
+
+func newWorldAt(t testing.TB, state string) *world {
+	t.Helper()
+	w := &world{tokens: map[string]types.UID{}}
+	w.ca, w.serving = sandboxdtest.Certificates(t)
+	w.gateway = sandboxes.NewServer(sandboxes.Options{
+		TLS: &tls.Config{Certificates: []tls.Certificate{w.serving}}, Authenticator: w, Observer: w,
+	})
+	t.Cleanup(w.gateway.Close)
+	var err error
 	w.launcher, err = bubblewrap.New(bubblewrap.Options{
 		Sandboxd: sandboxd, StateDir: state, Gateway: w.gateway, CA: w.ca, ServerName: sandboxdtest.ServerName,
 	})

@@ -5,6 +5,7 @@ package bubblewrap
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -29,21 +31,50 @@ type cgroup struct {
 	dirs     []string          // to be left again, and to add processes to
 	shown    map[string]string // name inside → directory, for the guard
 	enforced []string
-	unified  bool
 }
 
+// launcherCgroup is the name of the cgroup above those of a launcher's sandboxes.
+// Others on the machine have others, by which one can sweep its own.
+func launcherCgroup(stateDir string) string {
+	sum := sha256.Sum256([]byte(stateDir))
+	return "safebeam-" + hex.EncodeToString(sum[:6])
+}
+
+// unified reports whether cgroups are version 2's.
+func unified() bool {
+	_, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers"))
+	return err == nil
+}
+
+// cgroupParents are where the cgroups of a launcher's sandboxes are.
+func cgroupParents(stateDir string) []string {
+	own := ownCgroups()
+	if unified() {
+		return []string{filepath.Join(cgroupRoot, own[""], launcherCgroup(stateDir))}
+	}
+	var parents []string
+	for _, controller := range []string{"memory", "pids", "cpu"} {
+		parents = append(parents, filepath.Join(cgroupRoot, controller, own[controller], launcherCgroup(stateDir)))
+	}
+	return parents
+}
+
+// parents is held while a cgroup is made, so that the last sandbox to end does not
+// take the one above away from the next.
+var parents sync.Mutex
+
 // makeCgroup makes what it can.
-func makeCgroup(name string, l limits) *cgroup {
-	// Another launcher on the machine may have a sandbox of the same name, and one
-	// that was killed may have left its cgroups.
+func makeCgroup(stateDir, name string, l limits) *cgroup {
+	// One that cannot be removed yet does not stop the next of its name.
 	var unique [4]byte
 	rand.Read(unique[:])
 	name += "." + hex.EncodeToString(unique[:])
+	parents.Lock()
+	defer parents.Unlock()
 	c := &cgroup{shown: map[string]string{}}
-	own := ownCgroups()
-	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
-		c.unified = true
-		c.makeUnified(filepath.Join(cgroupRoot, own[""], "safebeam"), name, l)
+	own, launcher := ownCgroups(), launcherCgroup(stateDir)
+	if unified() {
+		c.makeUnified(filepath.Join(cgroupRoot, own[""], launcher), name, l)
 		return c
 	}
 	period := uint64(100_000)
@@ -55,7 +86,7 @@ func makeCgroup(name string, l limits) *cgroup {
 		if controller == "cpu" && l.milliCPU == 0 {
 			continue
 		}
-		dir := filepath.Join(cgroupRoot, controller, own[controller], "safebeam", name)
+		dir := filepath.Join(cgroupRoot, controller, own[controller], launcher, name)
 		if c.make(dir, settings) {
 			c.enforced = append(c.enforced, controller)
 			if controller != "cpu" {
@@ -145,6 +176,9 @@ func (c *cgroup) remove() {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
+		parents.Lock()
+		syscall.Rmdir(filepath.Dir(dir)) // for the last of them
+		parents.Unlock()
 	}
 }
 

@@ -23,7 +23,11 @@
 //     file of it.
 //   - Limits are set by cgroups where this process may make them (Limits says), by
 //     rlimits and sandboxd's guard everywhere.
-//   - A sandbox dies with the launcher.
+//   - A sandbox dies with the launcher's process, however that ends: bwrap by the
+//     kernel's signal at the death of its parent, sandboxd by the end of a pipe that
+//     this process alone holds open, since a signal comes to nobody who asks for it
+//     when the parent is dead already. Cgroups, and a bwrap that waits for the word of
+//     a dead one, are swept by the next launcher of the StateDir.
 //
 // bwrap comes from the distribution: apt-get install bubblewrap. It needs user
 // namespaces; New says so if they are forbidden.

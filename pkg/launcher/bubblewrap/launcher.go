@@ -28,7 +28,8 @@ type Options struct {
 	// it if the launcher runs as root.
 	Sandboxd string
 	// StateDir is where each sandbox has its socket; it is made. A socket's path has
-	// at most 107 bytes.
+	// at most 107 bytes. It is this launcher's alone: what an earlier one has left
+	// behind there is swept.
 	StateDir string
 	// Gateway serves the sandboxes.
 	Gateway Gateway
@@ -52,6 +53,9 @@ type Launcher struct {
 	options Options
 	filter  []byte
 	root    bool
+	// lifeline and its other end are a pipe. This process alone has the other end,
+	// so that sandboxes read the end of it when this process has ended.
+	lifeline, otherEnd *os.File
 
 	mu   sync.Mutex
 	uids map[uint32]bool
@@ -91,6 +95,10 @@ func New(o Options) (*Launcher, error) {
 		return nil, err
 	}
 	l := &Launcher{options: o, filter: filter, root: os.Geteuid() == 0, uids: map[uint32]bool{}}
+	if l.lifeline, l.otherEnd, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	l.sweep()
 	return l, l.try()
 }
 

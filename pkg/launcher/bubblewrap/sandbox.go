@@ -105,7 +105,7 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 		l.freeUID(uid)
 		return nil, err
 	}
-	s.cgroup = makeCgroup(spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
+	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
 	cleanup := func() {
 		cancel()
 		<-served
@@ -195,7 +195,7 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 	blockOut, blockIn := files.pipe()
 	inherited := []*os.File{
 		seccomp, infoIn, blockOut, files.data(s.spec.Token), files.data(string(l.ca())),
-		files.data(passwd(&s.spec)), files.data(group(&s.spec)), files.data(hosts),
+		files.data(passwd(&s.spec)), files.data(group(&s.spec)), files.data(hosts), l.lifeline,
 	}
 	if files.err != nil {
 		return files.err

@@ -8,8 +8,8 @@
 // Laws:
 //   - A pod has a random UID and a random token, made for it alone; the token
 //     is good for as long as the pod is.
-//   - The pods die with the process, kill -9 included: bwrap is bound to the
-//     life of whoever started it. The next process knows none of them.
+//   - The pods die with the process, kill -9 included (package bubblewrap). The
+//     next process knows none of them.
 //   - What cannot be honoured is said. Where running all the same would be less
 //     safe, or would lose what somebody counts on, the pod is refused (high,
 //     Localhost seccomp profiles, persistent storage); where it would merely be
