@@ -24,7 +24,7 @@ import (
 type SandboxOptions struct {
 	// Launcher makes the pods. Nil: this process runs no sandboxes.
 	Launcher launcher.SandboxLauncher
-	// Recorder tells as events what happens to warm pools. Nil: nobody does.
+	// Recorder tells as events what happens to sandboxes and warm pools. Nil: nobody does.
 	Recorder record.EventRecorder
 	// LostReason and LostMessage are said of pods that the launcher does not
 	// know any more.
@@ -53,7 +53,7 @@ func (c *Controllers) addSandboxes(o Options) error {
 	loop, err := sandbox.New(sandbox.Options{
 		Client: o.Client, Sandboxes: sandboxes, Environments: environments,
 		Launcher: o.Sandboxes.Launcher, Bindings: sandbox.NewBindings(o.Client), Clock: o.Clock,
-		LostReason: o.Sandboxes.LostReason, LostMessage: o.Sandboxes.LostMessage,
+		LostReason: o.Sandboxes.LostReason, LostMessage: o.Sandboxes.LostMessage, Recorder: o.Sandboxes.Recorder,
 	})
 	if err != nil {
 		return fmt.Errorf("controller sandbox: %w", err)

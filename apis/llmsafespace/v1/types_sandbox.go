@@ -47,6 +47,9 @@ const (
 	SandboxPodCreated = "PodCreated"
 	// SandboxWarmPodBound is true if the pod was a warm one, else says why not.
 	SandboxWarmPodBound = "WarmPodBound"
+	// SandboxIntruderRefused tells that somebody had the token of the sandbox's pod
+	// and was not its agent.
+	SandboxIntruderRefused = "IntruderRefused"
 )
 
 // +genclient

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
@@ -58,6 +59,8 @@ type Options struct {
 	// LostReason and LostMessage are those of pods that the launcher does not
 	// know (any more).
 	LostReason, LostMessage string
+	// Recorder tells what becomes of sandboxes as events. Nil: nobody does.
+	Recorder record.EventRecorder
 }
 
 // Controller is the loop of sandboxes.
@@ -72,6 +75,7 @@ type Controller struct {
 	bindings Bindings
 	clock    clock.WithTicker
 	lost     ending
+	recorder record.EventRecorder
 	loop     *loop.Loop
 
 	mu sync.Mutex
@@ -91,7 +95,7 @@ func New(o Options) (*Controller, error) {
 		written:  cache.NewIntegerResourceVersionMutationCacheWithOptions(klog.Background(), o.Sandboxes.GetStore(), cache.MutationCacheOptions{MaxCacheSize: maxWritten}),
 		launcher: o.Launcher, bindings: o.Bindings, clock: o.Clock,
 		lost: ending{llmsafespacev1.SandboxLost, o.LostReason, o.LostMessage},
-		came: map[types.UID]time.Time{},
+		came: map[types.UID]time.Time{}, recorder: o.Recorder,
 	}
 	c.loop = loop.New("sandbox", workers, o.Clock, c.sync)
 	if err := o.Sandboxes.AddIndexers(cache.Indexers{indexPod: func(obj any) ([]string, error) {
@@ -108,7 +112,7 @@ func New(o Options) (*Controller, error) {
 	}
 	if _, err := o.Sandboxes.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { c.arrived(obj.(*llmsafespacev1.Sandbox)); enqueue(obj) },
-		UpdateFunc: func(_, obj any) { enqueue(obj) },
+		UpdateFunc: func(old, obj any) { c.tell(old.(*llmsafespacev1.Sandbox), obj.(*llmsafespacev1.Sandbox)); enqueue(obj) },
 		DeleteFunc: func(obj any) { c.left(obj); enqueue(obj) },
 	}); err != nil {
 		return nil, err
@@ -121,6 +125,9 @@ func New(o Options) (*Controller, error) {
 const fresh = 3 * time.Second
 
 func (c *Controller) arrived(sandbox *llmsafespacev1.Sandbox) {
+	if c.clock.Since(sandbox.CreationTimestamp.Time) <= fresh {
+		c.tell(&llmsafespacev1.Sandbox{}, sandbox)
+	}
 	if sandbox.Status.Phase != llmsafespacev1.SandboxPending || sandbox.Status.PodName != "" {
 		return
 	}
@@ -150,6 +157,14 @@ func (c *Controller) since(sandbox *llmsafespacev1.Sandbox) (age time.Duration, 
 	came, ok := c.came[sandbox.UID]
 	delete(c.came, sandbox.UID)
 	return c.clock.Since(came), ok
+}
+
+// tell tells what became of a sandbox. What happened while no controller looked is
+// not told.
+func (c *Controller) tell(old, sandbox *llmsafespacev1.Sandbox) {
+	if c.recorder != nil {
+		tell(c.recorder, old, sandbox)
+	}
 }
 
 // podChanged looks at whoever has the pod: its maker, or the sandbox that it was

@@ -26,10 +26,6 @@ const (
 	reasonDisconnected  = "Disconnected"
 	reasonIntruder      = "SecondAgentRefused"
 
-	// conditionIntruder tells that somebody had the token of the sandbox's pod
-	// and was not its agent.
-	conditionIntruder = "IntruderRefused"
-
 	defaultTimeout = 300
 )
 
@@ -205,13 +201,13 @@ func (l *Live) isConnected(uid types.UID) bool {
 func (l *Live) reportIntruder(ctx context.Context, uid types.UID, reason error) {
 	_ = l.write(ctx, "reporting a second agent", uid, func(sandbox *v1.Sandbox) error {
 		now := l.Clock.Now()
-		old := meta.FindStatusCondition(sandbox.Status.Conditions, conditionIntruder)
+		old := meta.FindStatusCondition(sandbox.Status.Conditions, v1.SandboxIntruderRefused)
 		if old != nil && now.Sub(old.LastTransitionTime.Time) < activityInterval {
 			return errSame
 		}
-		meta.RemoveStatusCondition(&sandbox.Status.Conditions, conditionIntruder)
+		meta.RemoveStatusCondition(&sandbox.Status.Conditions, v1.SandboxIntruderRefused)
 		meta.SetStatusCondition(&sandbox.Status.Conditions, metav1.Condition{
-			Type: conditionIntruder, Status: metav1.ConditionTrue, Reason: reasonIntruder,
+			Type: v1.SandboxIntruderRefused, Status: metav1.ConditionTrue, Reason: reasonIntruder,
 			Message:            "somebody else has the token of this sandbox's pod and was refused: " + reason.Error(),
 			ObservedGeneration: sandbox.Generation, LastTransitionTime: metav1.NewTime(now),
 		})
