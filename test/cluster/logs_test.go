@@ -49,7 +49,9 @@ func TestClustersControllersAreContentWithUs(t *testing.T) {
 	for range 5 {
 		ended(t, say(t, ns, "x"), tightbeamv1.TurnSucceeded, 60*time.Second)
 	}
-	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", "--timeout=30s")
+	// A test before this one takes our types away, and the collector looks every
+	// 30 s for such as have come, a second time if it met them half there.
+	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", "--timeout=90s")
 	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", "--timeout=30s")
 	kubectl(t, "", "delete", "namespace", ns, "--timeout=60s")
 
