@@ -28,5 +28,6 @@
 //   - Work belongs to the sandbox, not to a connection: the connection is dialled
 //     again for ever, with backoff, while processes run on.
 //   - The imports are few: no Kubernetes, no flags library, no logging library.
-//     sandboxd is in every sandbox and should stay below 10 MB of resident memory.
+//     sandboxd is in every sandbox, and below 10 MB of resident memory when it
+//     rests: it gives back what work has left behind (trim.go).
 package sandboxd

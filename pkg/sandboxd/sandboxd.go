@@ -96,8 +96,8 @@ func Run(ctx context.Context, o Options) error {
 	filesService := files.NewService(roots)
 	defer filesService.Close()
 
-	served := &calls{}
-	server := carriage.NewServer(served.options()...)
+	asked := newActivity()
+	server := carriage.NewServer(asked.options()...)
 	sandboxpb.RegisterProcessesServer(server, &processes{manager: manager, settings: set, guard: watch})
 	sandboxpb.RegisterFilesServer(server, filesService)
 	sandboxpb.RegisterAgentServer(server, &agent{release: o.Release, settings: set, manager: manager, guard: watch, files: filesService})
@@ -106,8 +106,8 @@ func Run(ctx context.Context, o Options) error {
 	owned.Go(func() { manager.Run(ctx) })
 	owned.Go(func() { watch.Run(ctx) })
 	owned.Go(func() { filesService.Run(ctx) })
-	owned.Go(func() { trim(ctx, served) })
-	err = serve(ctx, &o, instance, server)
+	owned.Go(func() { trim(ctx, asked) })
+	err = serve(ctx, &o, instance, server, asked)
 	cancel()
 	server.Stop()
 	owned.Wait()
@@ -122,13 +122,14 @@ func exitReason(r guard.Reason) process.Reason {
 }
 
 // serve dials and serves, again and again.
-func serve(ctx context.Context, o *Options, instance []byte, server *grpc.Server) error {
+func serve(ctx context.Context, o *Options, instance []byte, server *grpc.Server, asked *activity) error {
 	backoff := firstBackoff
 	for {
 		began := time.Now()
 		conn, err := dial(ctx, o, instance)
 		if err == nil {
 			began = time.Now()
+			asked.stir()
 			err = carriage.Serve(ctx, server, conn)
 		}
 		if ctx.Err() != nil {

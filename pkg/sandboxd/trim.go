@@ -19,73 +19,100 @@ import (
 	sandboxpb "safebeam.dev/safebeam/proto/sandbox/v1"
 )
 
-// A sandbox is idle for most of its life, and a machine has many of them.
-const (
-	trimAfterStart = time.Second
-	trimEvery      = 15 * time.Second
-	gcPercent      = 50
-)
+// restAfter is how long nothing is asked of sandboxd before it gives back memory. A
+// sandbox is idle for most of its life, and a machine has many of them.
+const restAfter = 2 * time.Second
 
-// calls counts the calls that leave memory behind: all but those on sandboxd itself.
-type calls struct {
-	begun atomic.Uint64
-	open  atomic.Int64
+// activity is what is asked of sandboxd. Asking for its health is not: that is done
+// again and again, and leaves next to nothing behind.
+type activity struct {
+	last    atomic.Int64 // when, in nanoseconds
+	resting atomic.Bool
+	woken   chan struct{}
 }
 
-func (c *calls) count(method string) (done func()) {
-	if strings.HasPrefix(method, "/"+sandboxpb.Agent_ServiceDesc.ServiceName+"/") {
-		return func() {}
+func newActivity() *activity {
+	a := &activity{woken: make(chan struct{}, 1)}
+	a.stir()
+	return a
+}
+
+// stir notes that something was asked.
+func (a *activity) stir() {
+	a.last.Store(time.Now().UnixNano())
+	if a.resting.CompareAndSwap(true, false) {
+		select {
+		case a.woken <- struct{}{}:
+		default:
+		}
 	}
-	c.begun.Add(1)
-	c.open.Add(1)
-	return func() { c.open.Add(-1) }
 }
 
-func (c *calls) options() []grpc.ServerOption {
+func (a *activity) options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-			defer c.count(info.FullMethod)()
+			if info.FullMethod != sandboxpb.Agent_Health_FullMethodName {
+				a.stir()
+				defer a.stir()
+			}
 			return handle(ctx, request)
 		}),
-		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-			defer c.count(info.FullMethod)()
-			return handle(server, stream)
+		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			defer a.stir()
+			return handle(server, stirring{stream, a})
 		}),
 	}
 }
 
-// trim gives back memory that the start and calls have left behind: once after the
-// start, and whenever there have been calls since and none is open.
-func trim(ctx context.Context, c *calls) {
-	// The heap is small: half of the usual slack saves 2 MB, and costs nothing that
-	// can be measured.
-	debug.SetGCPercent(gcPercent)
-	timer := time.NewTimer(trimAfterStart)
+// stirring is a stream of which every message is activity. The stream alone is none:
+// most of those that are open for long belong to processes that say nothing.
+type stirring struct {
+	grpc.ServerStream
+	activity *activity
+}
+
+func (s stirring) SendMsg(m any) error {
+	s.activity.stir()
+	return s.ServerStream.SendMsg(m)
+}
+
+func (s stirring) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	s.activity.stir()
+	return err
+}
+
+// trim gives back, once whenever sandboxd has come to rest, what its start and calls
+// have left behind. At rest it does nothing.
+func trim(ctx context.Context, a *activity) {
+	timer := time.NewTimer(restAfter)
 	defer timer.Stop()
-	last := ^uint64(0)
 	for {
 		select {
 		case <-timer.C:
+		case <-a.woken:
 		case <-ctx.Done():
 			return
 		}
-		if begun := c.begun.Load(); begun != last && c.open.Load() == 0 {
-			last = begun
-			collect()
-			dropCode()
+		last := a.last.Load()
+		if wait := restAfter - time.Since(time.Unix(0, last)); wait > 0 {
+			timer.Reset(min(wait, restAfter)) // the clock may have been set
+			continue
 		}
-		timer.Reset(trimEvery)
+		giveBack()
+		a.resting.Store(true)
+		if a.last.Load() != last && a.resting.CompareAndSwap(true, false) {
+			timer.Reset(restAfter)
+		}
 	}
 }
 
-// collect collects twice: a pool lets go of what it holds in the second collection
-// after its last use. One who sweeps yields after each span, and each time that
-// wakes a second processor for nothing, which costs ten times what the sweep does: so
-// there is none meanwhile.
-func collect() {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+func giveBack() {
+	// A pool lets go of what it holds in the second collection after its last use;
+	// freeing is one, too.
 	runtime.GC()
 	debug.FreeOSMemory()
+	dropCode()
 }
 
 // dropCode unmaps the pages of the binary, most of which are of initialisation that
