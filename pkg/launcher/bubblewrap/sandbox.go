@@ -40,8 +40,10 @@ type Sandbox struct {
 	pidfd  int // the same, safe from another process getting that number; -1 when gone
 	cgroup *cgroup
 	log    *tail
-	done   chan struct{}
-	err    error
+	// dialled is closed when sandboxd first connects to its socket.
+	dialled chan struct{}
+	done    chan struct{}
+	err     error
 }
 
 // Name is the spec's.
@@ -53,6 +55,10 @@ func (s *Sandbox) PID() int { return s.pid }
 // Limits says which limits the kernel enforces by cgroup, "memory", "pids", "cpu".
 // The others are rlimits' and sandboxd's own.
 func (s *Sandbox) Limits() []string { return s.cgroup.enforced }
+
+// Dialled is closed when sandboxd has started and dials: what its start costs is
+// spent but for the greeting.
+func (s *Sandbox) Dialled() <-chan struct{} { return s.dialled }
 
 // Done is closed when nothing of the sandbox is left.
 func (s *Sandbox) Done() <-chan struct{} { return s.done }
@@ -97,9 +103,9 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{spec: spec, log: &tail{}, done: make(chan struct{})}
+	s := &Sandbox{spec: spec, log: &tail{}, dialled: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
-	served, err := l.listen(ctx, spec.Name, uid)
+	served, err := l.listen(ctx, s, uid)
 	if err != nil {
 		cancel()
 		l.freeUID(uid)
@@ -148,8 +154,8 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 }
 
 // listen makes the sandbox's own socket and has the gateway serve it.
-func (l *Launcher) listen(ctx context.Context, name string, uid uint32) (served <-chan struct{}, err error) {
-	dir := l.dir(name)
+func (l *Launcher) listen(ctx context.Context, s *Sandbox, uid uint32) (served <-chan struct{}, err error) {
+	dir := l.dir(s.spec.Name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -165,9 +171,24 @@ func (l *Launcher) listen(ctx context.Context, name string, uid uint32) (served 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.options.Gateway.Serve(ctx, listener)
+		l.options.Gateway.Serve(ctx, &telling{Listener: listener, dialled: s.dialled})
 	}()
 	return done, nil
+}
+
+// telling is a listener that tells of the first to dial.
+type telling struct {
+	net.Listener
+	once    sync.Once
+	dialled chan struct{}
+}
+
+func (t *telling) Accept() (net.Conn, error) {
+	conn, err := t.Listener.Accept()
+	if err == nil {
+		t.once.Do(func() { close(t.dialled) })
+	}
+	return conn, err
 }
 
 func (l *Launcher) own(path string, uid uint32) error {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -50,6 +51,11 @@ type Options struct {
 	Node string
 	// MaxPods bounds the pods at one time. Default: 100.
 	MaxPods int
+	// MaxStarts bounds the warm pods that start at one time. A start is work for a
+	// processor, so that more of them at once are none sooner, while the server
+	// that binds the pods wants its part. Sandboxes that somebody waits for are not
+	// held back. Default: GOMAXPROCS.
+	MaxStarts int
 }
 
 // DefaultMaxPods is a bound that a desktop bears.
@@ -61,6 +67,9 @@ type Launcher struct {
 	// ctx is the life of every pod; end ends it.
 	ctx context.Context
 	end context.CancelFunc
+
+	// starts has one element for each warm pod that is starting.
+	starts chan struct{}
 
 	mu       sync.Mutex
 	closed   bool
@@ -89,8 +98,11 @@ func New(options Options) *Launcher {
 	if options.MaxPods <= 0 {
 		options.MaxPods = DefaultMaxPods
 	}
+	if options.MaxStarts <= 0 {
+		options.MaxStarts = runtime.GOMAXPROCS(0)
+	}
 	ctx, end := context.WithCancel(context.Background())
-	return &Launcher{options: options, ctx: ctx, end: end, pods: map[cache.ObjectName]*pod{}}
+	return &Launcher{options: options, ctx: ctx, end: end, starts: make(chan struct{}, options.MaxStarts), pods: map[cache.ObjectName]*pod{}}
 }
 
 // OnChange has changed called for every pod that changes.
@@ -149,6 +161,10 @@ func (l *Launcher) Launch(ctx context.Context, spec launcher.PodSpec) (launcher.
 
 // live is a pod's whole life.
 func (l *Launcher) live(ctx context.Context, logger klog.Logger, p *pod, spec launcher.PodSpec) {
+	next := func() {}
+	if spec.Owner.Kind == launcher.OwnerWarmPod {
+		next = l.turn(ctx)
+	}
 	token, revoke := l.options.Tokens.Issue(p.UID)
 	process, err := l.options.Machine.Start(ctx, bubblewrapSpec(spec, p.UID, token))
 	if err == nil {
@@ -159,9 +175,12 @@ func (l *Launcher) live(ctx context.Context, logger klog.Logger, p *pod, spec la
 			}
 			p.Notes = append(p.Notes[:len(p.Notes):len(p.Notes)], unlimited(process.Limits())...)
 		})
+		dialled(process)
+		next()
 		<-process.Done()
 		err = process.Err()
 	}
+	next()
 	// The token is worth nothing before anybody hears that the pod is over.
 	revoke()
 	message := "sandboxd ended by itself"
@@ -177,6 +196,35 @@ func (l *Launcher) live(ctx context.Context, logger klog.Logger, p *pod, spec la
 		}
 		p.Phase, p.Reason, p.Message = launcher.PodEnded, launcher.ReasonAgentFailed, message
 	})
+}
+
+// turn waits until another warm pod may start, or ctx is over. next is called when
+// this one has, and may be called again.
+func (l *Launcher) turn(ctx context.Context) (next func()) {
+	select {
+	case l.starts <- struct{}{}:
+		return sync.OnceFunc(func() { <-l.starts })
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
+// startTime is how long a start may keep others waiting: many times what one takes.
+const startTime = 5 * time.Second
+
+// dialled waits until the process's sandboxd dials, as far as the machine can tell.
+func dialled(process Process) {
+	dialling, ok := process.(interface{ Dialled() <-chan struct{} })
+	if !ok {
+		return
+	}
+	timer := time.NewTimer(startTime)
+	defer timer.Stop()
+	select {
+	case <-dialling.Dialled():
+	case <-process.Done():
+	case <-timer.C:
+	}
 }
 
 // update changes a pod and tells.

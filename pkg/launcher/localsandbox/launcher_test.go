@@ -23,10 +23,13 @@ import (
 )
 
 type fakeProcess struct {
-	once sync.Once
-	done chan struct{}
-	err  error
+	once    sync.Once
+	dialled chan struct{}
+	done    chan struct{}
+	err     error
 }
+
+func (p *fakeProcess) Dialled() <-chan struct{} { return p.dialled }
 
 func (p *fakeProcess) Done() <-chan struct{} { return p.done }
 func (p *fakeProcess) Err() error            { return p.err }
@@ -44,7 +47,7 @@ func (m *fakeMachine) Start(ctx context.Context, spec bubblewrap.Spec) (Process,
 	if m.err != nil {
 		return nil, m.err
 	}
-	p := &fakeProcess{done: make(chan struct{})}
+	p := &fakeProcess{dialled: make(chan struct{}), done: make(chan struct{})}
 	context.AfterFunc(ctx, func() { p.end(errors.New("killed")) })
 	m.process <- p
 	return p, nil
@@ -88,7 +91,7 @@ func begin(t *testing.T, maxPods int) *world {
 		t: t, machine: &fakeMachine{started: make(chan bubblewrap.Spec, 10), process: make(chan *fakeProcess, 10)},
 		tokens: &fakeTokens{good: map[string]types.UID{}}, changes: make(chan launcher.Pod, 100),
 	}
-	w.Launcher = New(Options{Machine: w.machine, Tokens: w.tokens, Node: "node", MaxPods: maxPods})
+	w.Launcher = New(Options{Machine: w.machine, Tokens: w.tokens, Node: "node", MaxPods: maxPods, MaxStarts: 2})
 	w.OnChange(func(pod launcher.Pod) { w.changes <- pod })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
