@@ -10,6 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
 
 	llmsafespace "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeam "safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -151,6 +154,52 @@ func TestWhatAFakeIsGivenIsReadUnderItsResource(t *testing.T) {
 			if _, err := construct(object).Tracker().Get(resource, namespace, "given"); err != nil {
 				t.Errorf("%s, %s: %v", name, kind.Kind, err)
 			}
+		}
+	}
+}
+
+func TestASandboxLivesItsWholeLifeInTheFake(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	client := fake.NewClientset()
+	sandboxes := client.LlmsafespaceV1().Sandboxes(namespace)
+	changes, err := sandboxes.Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer changes.Stop()
+
+	sandbox, err := sandboxes.Create(ctx, &llmsafespace.Sandbox{
+		ObjectMeta: metav1.ObjectMeta{Name: "box"},
+		Spec:       llmsafespace.SandboxSpec{Runtime: "python:3.11"},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sandbox.Status.Phase = llmsafespace.SandboxRunning
+	if _, err := sandboxes.UpdateStatus(ctx, sandbox, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sandboxes.Patch(ctx, "box", types.MergePatchType, []byte(`{"spec": {"timeout": 60}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if sandbox, err = sandboxes.Get(ctx, "box", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if sandbox.Status.Phase != llmsafespace.SandboxRunning || ptr.Deref(sandbox.Spec.Timeout, 0) != 60 {
+		t.Errorf("it is %s with a timeout of %d s, want Running with 60", sandbox.Status.Phase, ptr.Deref(sandbox.Spec.Timeout, 0))
+	}
+	if err := sandboxes.Delete(ctx, "box", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []watch.EventType{watch.Added, watch.Modified, watch.Modified, watch.Deleted} {
+		if change := <-changes.ResultChan(); change.Type != want {
+			t.Fatalf("the watch sees %s, want %s", change.Type, want)
+		}
+	}
+	for _, action := range client.Actions() {
+		if action.GetResource().Resource != "sandboxes" {
+			t.Errorf("%s of %s: reactors see the resource that was asked for", action.GetVerb(), action.GetResource().Resource)
 		}
 	}
 }
