@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -219,6 +220,34 @@ func TestANameThatIsTakenBurnsNoPod(t *testing.T) {
 			t.Errorf("%d made, %d told that the name is taken, %d of 5 pods left", made, taken, left)
 		}
 	})
+}
+
+// recorder keeps what the API warns of.
+type recorder struct{ said []string }
+
+func (r *recorder) AddWarning(_, text string) { r.said = append(r.said, text) }
+
+func TestANetworkOfItsOwnTakesNoPodAndIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bboltOptions(t))
+	w.ready(t, 1)
+	asked := newSandbox("open")
+	asked.Spec.NetworkAccess = &v1.NetworkAccess{Ingress: true}
+	warnings := &recorder{}
+	s, err := w.post(warning.WithWarningRecorder(t.Context(), warnings), asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const field = "spec.networkAccess"
+	if c := condition(s); s.Status.Phase != v1.SandboxPending || c.Reason != warmpods.ReasonNoFit || !strings.Contains(c.Message, field) {
+		t.Errorf("%s, %+v", s.Status.Phase, c)
+	}
+	if all := strings.Join(warnings.said, "\n"); !strings.Contains(all, field) {
+		t.Errorf("warnings: %q", all)
+	}
+	if left := w.shelf.Ready(types.NamespacedName{Namespace: poolSpace, Name: poolName}); left != 1 {
+		t.Errorf("%d pods are left", left)
+	}
 }
 
 func TestADryRunClaimsNothing(t *testing.T) {
