@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,5 +197,64 @@ func TestAForkBombDoesNotStarveSandboxd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A runtime that needs a thread and gets none aborts. sandboxd has made beforehand
+// what it needs for all that can be asked of it at one time.
+func TestSandboxdDoesItsWorkWithoutAPidLeft(t *testing.T) {
+	// Fewer for the guest than it is ended for: they are not given back.
+	container := &sandboxdtest.Container{User: 12345, Pids: 80, MilliCPU: 1000}
+	g, sb := contained(t, container, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	full, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := sb.Run(ctx, sandboxes.Command{ID: "many", Argv: []string{"perl", "-e", `$| = 1; while (defined($p = fork)) { if (!$p) { sleep 1000 } } print "full"; sleep 1000`}},
+			sandboxes.Streams{Output: func(sandboxes.Chunk) error { close(full); return nil }})
+		ended <- err
+	}()
+	<-full
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	refusals := 0
+	for i := range 100 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			_, err := sb.Run(ctx, sandboxes.Command{ID: fmt.Sprintf("one-more-%d", i), Argv: []string{"true"}}, sandboxes.Streams{})
+			if err != nil && strings.Contains(err.Error(), "resource temporarily unavailable") {
+				mu.Lock()
+				defer mu.Unlock()
+				refusals++
+			} else if err != nil {
+				t.Errorf("command %d: %v", i, err)
+			}
+		})
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			part := sandboxes.Part{Path: fmt.Sprintf("%s/file-%d", sandboxdtest.Workspace, i), Upload: fmt.Sprint(i), Commit: true, Total: 1 << 20}
+			if _, _, err := sb.WritePart(ctx, part, strings.NewReader(strings.Repeat("x", 1<<20))); err != nil {
+				t.Errorf("upload %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d of 100 commands found no pid", refusals)
+	if refusals == 0 {
+		t.Error("every command found a pid: nothing was tested")
+	}
+	if err := sb.Stop(context.Background(), "many", -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if output, _, err := do(sb, patience, "echo", "alive"); err != nil || output != "alive\n" {
+		t.Errorf("when there are pids again: %q, %v", output, err)
+	}
+	if lost := g.disconnections(); len(lost) > 0 {
+		t.Errorf("the connection was lost: %v", errors.Join(lost...))
 	}
 }

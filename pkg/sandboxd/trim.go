@@ -21,7 +21,7 @@ import (
 
 // restAfter is how long nothing is asked of sandboxd before it gives back memory. A
 // sandbox is idle for most of its life, and a machine has many of them.
-const restAfter = 2 * time.Second
+const restAfter = time.Second
 
 // activity is what is asked of sandboxd. Asking for its health is not: that is done
 // again and again, and leaves next to nothing behind.

@@ -172,10 +172,9 @@ const (
 )
 
 func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (int, error) {
-	m.forks <- struct{}{}
-	defer func() { <-m.forks }()
 	deadline := time.Now().Add(forkPatience)
 	for ; ; time.Sleep(5 * time.Millisecond) {
+		m.forks <- struct{}{}
 		pid, err := m.reaper.start(p, func() (int, error) {
 			pid, err := syscall.ForkExec(path, p.spec.Argv, attributes)
 			if p.pid = pid; err == nil {
@@ -183,6 +182,7 @@ func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (i
 			}
 			return pid, err
 		})
+		<-m.forks
 		if err != syscall.EAGAIN || time.Now().After(deadline) {
 			return pid, err
 		}
