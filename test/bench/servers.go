@@ -32,38 +32,38 @@ const namespace = "default"
 
 // servers are the processes under measurement.
 type servers struct {
+	// bin has the programs, dir a directory for each server.
+	bin, dir string
 	provider *exec.Cmd
 	// providerURL is where the fake provider answers.
 	providerURL string
-	server      *exec.Cmd
-	kubeconfig  string
-	gateway     string
-	api         string
-	client      *http.Client
-	direct      *http.Client
-	config      *rest.Config
-	dataDir     string
+	// server is nil until it is started.
+	server     *exec.Cmd
+	kubeconfig string
+	gateway    string
+	api        string
+	client     *http.Client
+	direct     *http.Client
+	config     *rest.Config
 }
 
-func start(ctx context.Context, bin, dir string) (*servers, error) {
+// start starts what every server of a run shares.
+func start(bin, dir string) (*servers, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &servers{direct: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}, dataDir: filepath.Join(dir, "data")}
-	if err := s.startProvider(bin); err != nil {
-		return nil, err
-	}
-	if err := s.startServer(ctx, bin, dir); err != nil {
+	s := &servers{bin: bin, dir: dir, direct: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}}
+	if err := s.startProvider(); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *servers) startProvider(bin string) error {
+func (s *servers) startProvider() error {
 	address := freeAddress()
-	s.provider = exec.Command(filepath.Join(bin, "fakeprovider"), "-listen", address)
+	s.provider = exec.Command(filepath.Join(s.bin, "fakeprovider"), "-listen", address)
 	s.provider.Stderr = os.Stderr
 	if err := s.provider.Start(); err != nil {
 		return fmt.Errorf("starting the fake provider: %w", err)
@@ -78,7 +78,9 @@ func (s *servers) startProvider(bin string) error {
 	})
 }
 
-func (s *servers) startServer(ctx context.Context, bin, dir string) error {
+// startServer starts a server on an empty store.
+func (s *servers) startServer(ctx context.Context, name string) error {
+	dir := filepath.Join(s.dir, name)
 	_, port, _ := net.SplitHostPort(freeAddress())
 	s.gateway = freeAddress()
 	s.kubeconfig = filepath.Join(dir, "kubeconfig")
@@ -91,18 +93,19 @@ func (s *servers) startServer(ctx context.Context, bin, dir string) error {
 			return err
 		}
 	}
-	s.server = exec.Command(filepath.Join(bin, "safebeam"), "standalone",
-		"--data-dir", s.dataDir, "--secrets-dir", filepath.Join(dir, "secrets"), "--kubeconfig", s.kubeconfig,
+	server := exec.Command(filepath.Join(s.bin, "safebeam"), "standalone",
+		"--data-dir", filepath.Join(dir, "data"), "--secrets-dir", filepath.Join(dir, "secrets"), "--kubeconfig", s.kubeconfig,
 		"--secure-port", port, "--gateway-address", s.gateway)
 	log, err := os.Create(filepath.Join(dir, "server.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	s.server.Stdout, s.server.Stderr = log, log
-	if err := s.server.Start(); err != nil {
+	server.Stdout, server.Stderr = log, log
+	if err := server.Start(); err != nil {
 		return err
 	}
+	s.server = server
 	if err := eventually(30*time.Second, func() error {
 		if _, err := os.Stat(s.kubeconfig); err != nil {
 			return err
@@ -120,19 +123,27 @@ func (s *servers) startServer(ctx context.Context, bin, dir string) error {
 }
 
 func (s *servers) stop() {
-	for _, process := range []*exec.Cmd{s.server, s.provider} {
-		if process == nil || process.Process == nil {
-			continue
-		}
-		_ = process.Process.Signal(syscall.SIGTERM)
-		done := make(chan struct{})
-		go func() { _ = process.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			_ = process.Process.Kill()
-			<-done
-		}
+	s.stopServer()
+	end(s.provider)
+}
+
+func (s *servers) stopServer() {
+	end(s.server)
+	s.server = nil
+}
+
+func end(command *exec.Cmd) {
+	if command == nil || command.Process == nil {
+		return
+	}
+	_ = command.Process.Signal(syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { _ = command.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		_ = command.Process.Kill()
+		<-done
 	}
 }
 

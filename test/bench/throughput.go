@@ -66,6 +66,11 @@ func throughput(ctx context.Context, s *servers, short bool) error {
 	}
 	fmt.Printf("%d turns of %d deltas one after the other: %s, %.0f syncs\n", alone, deltas, took.Round(time.Millisecond), last-first)
 	figure("fsyncs_per_turn", (last-first)/float64(alone), "syncs")
+	pid := s.server.Process.Pid
+	rss, most := memoryOf(pid, "VmRSS"), memoryOf(pid, "VmHWM")
+	fmt.Printf("server, after all turns so far: RSS %.0f MB, %.0f MB at most\n", rss, most)
+	figure("throughput_rss_mb", rss, "MB")
+	figure("throughput_rss_max_mb", most, "MB")
 	return nil
 }
 
