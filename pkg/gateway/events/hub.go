@@ -8,8 +8,10 @@ import (
 )
 
 // KeepBytes is how much of a source's durable events stays in memory for readers
-// that are a little behind. Whoever is further behind reads the journal.
-const KeepBytes = 16 << 10
+// that are a little behind: a second or so of text, beyond the events that no flush
+// has come to yet, and times as many sources as there are. Whoever is further behind
+// reads the journal.
+const KeepBytes = 4 << 10
 
 // Hub has the newest events of one unfinished source: all that are not durable
 // yet, and some that are.
@@ -111,8 +113,9 @@ func (h *Hub) Persisted(number int64) {
 		h.bytes -= len(h.events[drop].JSON)
 		drop++
 	}
-	if drop > 0 {
-		h.events = append([]Event(nil), h.events[drop:]...)
+	if kept := h.events[drop:]; drop > 0 {
+		// Not in place: readers hold slices. As many again fit before the next time.
+		h.events = append(make([]Event, 0, len(kept)+drop), kept...)
 	}
 }
 
