@@ -173,6 +173,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, err
 	}
 	server.RegisterDestroyFunc(s.Storages.Sandboxes.metrics.Expose())
+	s.Add(Component{Name: "collector", Run: collector.AfterStart})
 	s.Add(Component{Name: "bindings", Recover: s.Storages.Sandboxes.Bindings.Recover})
 	s.Add(Component{Name: "sandboxes", Recover: s.Storages.Sandboxes.Live.Recover, Run: s.Storages.Sandboxes.Live.Run})
 	s.Add(Component{Name: "executions", Recover: s.Storages.Sandboxes.Runner.Recover, Run: s.Storages.Sandboxes.Runner.Run})
