@@ -43,6 +43,7 @@ var (
 		addInternalTypes,
 		RegisterDefaults,
 		addFieldLabelConversions,
+		addOptionConversions,
 		prioritizeVersion,
 	)
 
@@ -65,12 +66,14 @@ func knownTypes() []runtime.Object {
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion, knownTypes()...)
+	scheme.AddKnownTypes(SchemeGroupVersion, optionTypes()...)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil
 }
 
 func addInternalTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(InternalGroupVersion, knownTypes()...)
+	scheme.AddKnownTypes(InternalGroupVersion, optionTypes()...)
 	return nil
 }
 

@@ -34,6 +34,11 @@ func (in ExecutionList) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ExecutionLogOptions) OpenAPIModelName() string {
+	return "dev.llmsafespace.v1.ExecutionLogOptions"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ExecutionOutput) OpenAPIModelName() string {
 	return "dev.llmsafespace.v1.ExecutionOutput"
 }
@@ -121,6 +126,16 @@ func (in RuntimeResources) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Sandbox) OpenAPIModelName() string {
 	return "dev.llmsafespace.v1.Sandbox"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SandboxExecOptions) OpenAPIModelName() string {
+	return "dev.llmsafespace.v1.SandboxExecOptions"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SandboxFilesOptions) OpenAPIModelName() string {
+	return "dev.llmsafespace.v1.SandboxFilesOptions"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -140,6 +140,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		llmsafespacev1.EnvVar{}.OpenAPIModelName():                        schema_safebeam_apis_llmsafespace_v1_EnvVar(ref),
 		llmsafespacev1.Execution{}.OpenAPIModelName():                     schema_safebeam_apis_llmsafespace_v1_Execution(ref),
 		llmsafespacev1.ExecutionList{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_ExecutionList(ref),
+		llmsafespacev1.ExecutionLogOptions{}.OpenAPIModelName():           schema_safebeam_apis_llmsafespace_v1_ExecutionLogOptions(ref),
 		llmsafespacev1.ExecutionOutput{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_ExecutionOutput(ref),
 		llmsafespacev1.ExecutionSpec{}.OpenAPIModelName():                 schema_safebeam_apis_llmsafespace_v1_ExecutionSpec(ref),
 		llmsafespacev1.ExecutionStatus{}.OpenAPIModelName():               schema_safebeam_apis_llmsafespace_v1_ExecutionStatus(ref),
@@ -158,6 +159,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		llmsafespacev1.RuntimeEnvironmentStatus{}.OpenAPIModelName():      schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentStatus(ref),
 		llmsafespacev1.RuntimeResources{}.OpenAPIModelName():              schema_safebeam_apis_llmsafespace_v1_RuntimeResources(ref),
 		llmsafespacev1.Sandbox{}.OpenAPIModelName():                       schema_safebeam_apis_llmsafespace_v1_Sandbox(ref),
+		llmsafespacev1.SandboxExecOptions{}.OpenAPIModelName():            schema_safebeam_apis_llmsafespace_v1_SandboxExecOptions(ref),
+		llmsafespacev1.SandboxFilesOptions{}.OpenAPIModelName():           schema_safebeam_apis_llmsafespace_v1_SandboxFilesOptions(ref),
 		llmsafespacev1.SandboxList{}.OpenAPIModelName():                   schema_safebeam_apis_llmsafespace_v1_SandboxList(ref),
 		llmsafespacev1.SandboxProfile{}.OpenAPIModelName():                schema_safebeam_apis_llmsafespace_v1_SandboxProfile(ref),
 		llmsafespacev1.SandboxProfileList{}.OpenAPIModelName():            schema_safebeam_apis_llmsafespace_v1_SandboxProfileList(ref),
@@ -5431,6 +5434,54 @@ func schema_safebeam_apis_llmsafespace_v1_ExecutionList(ref common.ReferenceCall
 	}
 }
 
+func schema_safebeam_apis_llmsafespace_v1_ExecutionLogOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecutionLogOptions are the parameters of executions/log.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"follow": {
+						SchemaProps: spec.SchemaProps{
+							Description: "follow stays until the execution has ended.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"after": {
+						SchemaProps: spec.SchemaProps{
+							Description: "after begins behind the event of that number.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"stream": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stream leaves the other of stdout and stderr out.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_safebeam_apis_llmsafespace_v1_ExecutionOutput(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -6407,6 +6458,157 @@ func schema_safebeam_apis_llmsafespace_v1_Sandbox(ref common.ReferenceCallback) 
 		},
 		Dependencies: []string{
 			metav1.ObjectMeta{}.OpenAPIModelName(), llmsafespacev1.SandboxSpec{}.OpenAPIModelName(), llmsafespacev1.SandboxStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxExecOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxExecOptions are the parameters of sandboxes/exec.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"stdin": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdin says that the client sends standard input.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stdout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdout says that the client wants standard output.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stderr": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stderr says that the client wants standard error. With tty there is none.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"tty": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tty gives the command a terminal.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"command": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "command is the program and its arguments, without a shell in between. It is given once for each of them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"command"},
+			},
+		},
+	}
+}
+
+func schema_safebeam_apis_llmsafespace_v1_SandboxFilesOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SandboxFilesOptions are the parameters of sandboxes/files. Each is for some methods and refused by the others.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the absolute path of the file. It is the end of the request's path, and not given in its query.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode is the permissions of a file or directory that is made, in octal.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"upload": {
+						SchemaProps: spec.SchemaProps{
+							Description: "upload names an upload in parts, which it is given with, or that is given up.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"directory": {
+						SchemaProps: spec.SchemaProps{
+							Description: "directory makes a directory, with those above it.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"recursive": {
+						SchemaProps: spec.SchemaProps{
+							Description: "recursive deletes a directory with all that is in it.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"limit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "limit is the most entries that a listing has.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"continue": {
+						SchemaProps: spec.SchemaProps{
+							Description: "continue is where a listing goes on: what the one before gave.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 

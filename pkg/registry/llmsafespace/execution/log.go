@@ -49,9 +49,11 @@ func (*LogREST) Destroy() {}
 // ConnectMethods is GET alone.
 func (*LogREST) ConnectMethods() []string { return []string{http.MethodGet} }
 
-// NewConnectOptions is nothing: the parameters are read by the handler, which
-// refuses those that it does not know.
-func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+// NewConnectOptions are for OpenAPI, and for admission. The handler reads the
+// parameters itself, and refuses those that it does not know.
+func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) {
+	return &v1.ExecutionLogOptions{}, false, ""
+}
 
 // ProducesMIMETypes is for OpenAPI.
 func (*LogREST) ProducesMIMETypes(string) []string { return stream.MediaTypes() }

@@ -48,9 +48,11 @@ func (*ExecREST) Destroy() {}
 // ConnectMethods are POST, and GET for WebSockets, which know no other.
 func (*ExecREST) ConnectMethods() []string { return []string{http.MethodPost, http.MethodGet} }
 
-// NewConnectOptions is nothing: the parameters are read by the handler, which
-// refuses those that it does not know.
-func (*ExecREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+// NewConnectOptions are for OpenAPI, and for admission, which sees the command. The
+// handler reads the parameters itself, and refuses those that it does not know.
+func (*ExecREST) NewConnectOptions() (runtime.Object, bool, string) {
+	return &v1.SandboxExecOptions{}, false, ""
+}
 
 // ProducesMIMETypes is for OpenAPI.
 func (*ExecREST) ProducesMIMETypes(string) []string { return nil }

@@ -58,8 +58,12 @@ func (*FilesREST) ConnectMethods() []string {
 	return []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}
 }
 
-// NewConnectOptions says that a path follows: the file's.
-func (*FilesREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, true, "path" }
+// NewConnectOptions says that a path follows: the file's. The options are for
+// OpenAPI, and for admission; the handler reads the parameters itself, and refuses
+// those that have no effect.
+func (*FilesREST) NewConnectOptions() (runtime.Object, bool, string) {
+	return &v1.SandboxFilesOptions{}, true, "path"
+}
 
 // ProducesMIMETypes is for OpenAPI.
 func (*FilesREST) ProducesMIMETypes(string) []string { return []string{typeBinary, typeTar, typeJSON} }
