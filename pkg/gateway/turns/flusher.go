@@ -14,7 +14,7 @@ import (
 var _ events.Source = (*turn)(nil)
 
 // Events implements events.Source.
-func (t *turn) Events() (*events.Hub, journal.Owner) { return t.hub, eventsOwner(t.uid) }
+func (t *turn) Events() (*events.Hub, journal.Owner) { return t.hub, t.owner }
 
 // Flushing implements events.Source.
 func (t *turn) Flushing(ctx context.Context) { t.logOwn(ctx) }
@@ -28,7 +28,7 @@ func (t *turn) stagePending(ctx context.Context, more ...Event) error {
 		return nil
 	}
 	t.logOwn(ctx)
-	for part := range events.Appends(events.Records(eventsOwner(t.uid), pending)) {
+	for part := range events.Appends(events.Records(t.owner, pending)) {
 		if err := journal.Refused(t.broker.journal.Stage(ctx, part...)); err != nil {
 			return fmt.Errorf("writing the events of turn %s: %w", t, err)
 		}

@@ -196,6 +196,7 @@ func TestAnAttemptIsRestoredFromEveryCut(t *testing.T) {
 
 func TestEveryChunkHasItsEventAndIsItselfOnTheWireAgain(t *testing.T) {
 	t.Parallel()
+	event := &tightbeamv1.TurnEvent{} // used again, as a stream does
 	for _, c := range []struct {
 		chunk   *pb.TurnResultChunk
 		visible bool
@@ -212,8 +213,7 @@ func TestEveryChunkHasItsEventAndIsItselfOnTheWireAgain(t *testing.T) {
 		if c.chunk.GetUsage() == nil {
 			c.chunk.BlockIndex = 3
 		}
-		event, err := chunkEvent(c.chunk)
-		if err != nil {
+		if err := chunkEvent(c.chunk, event); err != nil {
 			t.Fatal(err)
 		}
 		if visible(event) != c.visible {

@@ -110,7 +110,7 @@ func (t *turn) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the reservation of turn %s: %w", t, err)
 	}
-	records, err := t.broker.journal.Read(ctx, eventsOwner(t.uid), 0, 0)
+	records, err := t.broker.journal.Read(ctx, t.owner, 0, 0)
 	if err != nil {
 		return fmt.Errorf("reading the events of turn %s: %w", t, err)
 	}

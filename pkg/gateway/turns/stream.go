@@ -51,6 +51,9 @@ type Stream struct {
 
 	model, job string
 	disconnect func()
+
+	// event is the one that a chunk becomes. Only its encoding outlives Receive.
+	event tightbeamv1.TurnEvent
 }
 
 // Open lets the job of a running attempt stream its result. It waits where an
@@ -153,7 +156,7 @@ func (s *Stream) Close() {
 	}
 }
 
-// Receive takes the next chunk. After complete and error it returns once the
+// Receive takes the next chunk; it is for one goroutine. After complete and error it returns once the
 // outcome is durable, with done set. ErrFenced: nothing was taken.
 func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done bool, err error) {
 	t := s.turn
@@ -196,8 +199,8 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 		})
 	}
 
-	event, err := chunkEvent(chunk)
-	if err != nil {
+	event := &s.event
+	if err := chunkEvent(chunk, event); err != nil {
 		return false, err
 	}
 	event.Number, event.Time = number, t.now()
@@ -222,7 +225,7 @@ func (s *Stream) Receive(ctx context.Context, chunk *pb.TurnResultChunk) (done b
 	if visible(event) {
 		a.visible = true
 		if a.firstToken == nil {
-			a.firstToken = &event.Time
+			a.firstToken = ptr.To(event.Time)
 		}
 	}
 	if event.Usage != nil {
@@ -293,9 +296,14 @@ func visible(event *tightbeamv1.TurnEvent) bool {
 	return event.Text != "" || event.JSON != "" || event.Kind == tightbeamv1.BlockToolUse
 }
 
-// chunkEvent turns a chunk that is not the last into its event.
-func chunkEvent(chunk *pb.TurnResultChunk) (*tightbeamv1.TurnEvent, error) {
-	event := &tightbeamv1.TurnEvent{Index: ptr.To(chunk.GetBlockIndex())}
+// chunkEvent makes event that of a chunk that is not the last.
+func chunkEvent(chunk *pb.TurnResultChunk, event *tightbeamv1.TurnEvent) error {
+	index := event.Index
+	if index == nil {
+		index = new(int32)
+	}
+	*index = chunk.GetBlockIndex()
+	*event = tightbeamv1.TurnEvent{Index: index}
 	switch c := chunk.GetChunk().(type) {
 	case *pb.TurnResultChunk_ContentDelta:
 		event.Type, event.Text = tightbeamv1.TurnEventBlockDelta, c.ContentDelta.GetText()
@@ -313,7 +321,7 @@ func chunkEvent(chunk *pb.TurnResultChunk) (*tightbeamv1.TurnEvent, error) {
 	case *pb.TurnResultChunk_Usage:
 		event.Type, event.Index, event.Usage = tightbeamv1.TurnEventUsage, nil, usageFromProto(c.Usage)
 	default:
-		return nil, &ChunkError{fmt.Sprintf("chunk %d has no content this server knows", chunk.GetSequence())}
+		return &ChunkError{fmt.Sprintf("chunk %d has no content this server knows", chunk.GetSequence())}
 	}
-	return event, nil
+	return nil
 }

@@ -44,6 +44,7 @@ type turn struct {
 	name         string
 	conversation *conversation
 	hub          *events.Hub
+	owner        journal.Owner // of the events
 	numbers      *events.Reservation
 	accepted     time.Time
 	// left is closed when nothing is left to do for the turn: its claim is
@@ -102,7 +103,7 @@ func newAttempt(number int32, status *tightbeamv1.TurnAttempt, base int64) attem
 func (b *Broker) newTurn(object *tightbeamv1.Turn, c *conversation, accepted time.Time) *turn {
 	return &turn{
 		broker: b, uid: object.UID, namespace: object.Namespace, name: object.Name,
-		conversation: c, hub: events.NewHub(0), object: object, accepted: accepted, op: make(gate, 1),
+		conversation: c, hub: events.NewHub(0), owner: eventsOwner(object.UID), object: object, accepted: accepted, op: make(gate, 1),
 		numbers: events.NewReservation(b.journal, reservedOwner(object.UID), 0),
 		left:    make(chan struct{}),
 	}
