@@ -113,6 +113,7 @@ func (db *DB) checkpointLocked(ctx context.Context) error {
 	db.checkpointErr.Store(nil)
 	db.ckpt.count.Add(1)
 	db.checkpoint.measure()
+	db.checkpoint.release()
 
 	db.mu.Lock()
 	db.dirtyBytes -= dirty.bytes
