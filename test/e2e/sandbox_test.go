@@ -211,7 +211,6 @@ func TestWhatTheLocalLauncherCannotHonourIsSaid(t *testing.T) {
 		message string
 	}{
 		{"high", func(s *v1.SandboxSpec) { s.SecurityLevel = v1.SecurityHigh }, false, "securityLevel high"},
-		{"system", func(s *v1.SandboxSpec) { s.Filesystem = &v1.Filesystem{WritablePaths: []string{"/usr/bin"}} }, false, "/usr/bin"},
 		{"persistent", func(s *v1.SandboxSpec) { s.Storage = &v1.Storage{Persistent: true} }, false, "storage.persistent"},
 		{"network", func(s *v1.SandboxSpec) {
 			s.NetworkAccess = &v1.NetworkAccess{Egress: []v1.NetworkRule{{CIDR: "192.0.2.0/24"}}}

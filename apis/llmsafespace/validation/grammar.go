@@ -124,8 +124,13 @@ func reference(ref *v1.ObjectReference, what string, path *field.Path) field.Err
 	return errs
 }
 
-// systemPaths are the kernel's and the runtime's own: over them nothing is mounted.
-var systemPaths = []string{"/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets"}
+// kernelPaths are the kernel's, the secrets' and the agent's own: nothing is ever
+// mounted over them.
+var kernelPaths = []string{"/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets", "/run/safebeam", "/var/run/safebeam"}
+
+// systemPaths are where a runtime keeps its programs and their configuration. Nobody
+// writes there: an empty directory in their place is no runtime any more.
+var systemPaths = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc"}
 
 func absolute(p string, fldPath *field.Path) field.ErrorList {
 	if errs := check.Line(p, 4096, fldPath); len(errs) > 0 {
@@ -148,7 +153,19 @@ func mountable(p string, path *field.Path) field.ErrorList {
 	if strings.ContainsRune(p, ':') {
 		return field.ErrorList{field.Invalid(path, p, "must not contain ':'")}
 	}
-	for _, system := range systemPaths {
+	return apart(p, kernelPaths, path)
+}
+
+// writable wants a path that a directory to write to can be mounted at.
+func writable(p string, path *field.Path) field.ErrorList {
+	if errs := mountable(p, path); len(errs) > 0 {
+		return errs
+	}
+	return apart(p, systemPaths, path)
+}
+
+func apart(p string, from []string, path *field.Path) field.ErrorList {
+	for _, system := range from {
 		if within(p, system) || within(system, p) {
 			return field.ErrorList{field.Invalid(path, p, "must be apart from "+system)}
 		}
@@ -156,14 +173,14 @@ func mountable(p string, path *field.Path) field.ErrorList {
 	return nil
 }
 
-// paths wants directories that do not contain one another.
-func paths(paths []string, fldPath *field.Path) field.ErrorList {
+// paths wants directories, each valid, that do not contain one another.
+func paths(paths []string, valid func(string, *field.Path) field.ErrorList, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(paths) > maxPaths {
 		errs = append(errs, field.TooMany(fldPath, len(paths), maxPaths))
 	}
 	for i, p := range paths {
-		if invalid := mountable(p, fldPath.Index(i)); len(invalid) > 0 {
+		if invalid := valid(p, fldPath.Index(i)); len(invalid) > 0 {
 			errs = append(errs, invalid...)
 			continue
 		}

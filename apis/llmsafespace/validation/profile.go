@@ -52,8 +52,8 @@ func profileFilesystem(config *v1.ProfileFilesystem, path *field.Path) field.Err
 	if config == nil {
 		return nil
 	}
-	errs := paths(config.WritablePaths, path.Child("writablePaths"))
-	errs = append(errs, paths(config.ReadOnlyPaths, path.Child("readOnlyPaths"))...)
+	errs := paths(config.WritablePaths, writable, path.Child("writablePaths"))
+	errs = append(errs, paths(config.ReadOnlyPaths, mountable, path.Child("readOnlyPaths"))...)
 	for i, readOnly := range config.ReadOnlyPaths {
 		for _, writable := range config.WritablePaths {
 			if within(readOnly, writable) || within(writable, readOnly) {

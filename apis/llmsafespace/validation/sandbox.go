@@ -111,7 +111,7 @@ func filesystem(filesystem *v1.Filesystem, level v1.SecurityLevel, path *field.P
 	if filesystem == nil {
 		return nil
 	}
-	errs := paths(filesystem.WritablePaths, path.Child("writablePaths"))
+	errs := paths(filesystem.WritablePaths, writable, path.Child("writablePaths"))
 	if !ptr.Deref(filesystem.ReadOnlyRoot, true) && level != v1.SecurityCustom {
 		errs = append(errs, field.Forbidden(path.Child("readOnlyRoot"), "may be false with the securityLevel custom only: list writablePaths instead"))
 	}

@@ -66,8 +66,9 @@ func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	}
 }
 
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	object, oldObject := obj.(*v1.Sandbox), old.(*v1.Sandbox)
+	keepFinalizer(ctx, object, oldObject)
 	object.Status = oldObject.Status
 	inherit(&object.Spec, &oldObject.Spec)
 	if !apiequality.Semantic.DeepEqual(object.Spec, oldObject.Spec) {
@@ -95,8 +96,9 @@ func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorL
 	return errs
 }
 
-func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.SandboxUpdate(obj.(*v1.Sandbox), old.(*v1.Sandbox), s.limits)
+func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	sandbox, oldSandbox := obj.(*v1.Sandbox), old.(*v1.Sandbox)
+	return append(validation.SandboxUpdate(sandbox, oldSandbox, s.limits), s.mayRelease(ctx, sandbox, oldSandbox)...)
 }
 
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
