@@ -16,7 +16,7 @@ func TestTheShareIsLargeWhereLittleLives(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 200}, {1 << 20, 200}, {32 << 20, 200}, {64 << 20, 100}, {100 << 20, 64}, {128 << 20, 50}, {4 << 30, 50},
+		{0, 200}, {1 << 20, 200}, {24 << 20, 200}, {48 << 20, 100}, {75 << 20, 64}, {96 << 20, 50}, {4 << 30, 50},
 	} {
 		if got := percent(c.live); got != c.want {
 			t.Errorf("with %d MiB alive: %d, want %d", c.live>>20, got, c.want)
