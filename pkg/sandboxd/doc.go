@@ -13,8 +13,9 @@
 //	                            does not reach it, and it handles the rest (signals.go)
 //	ptrace, /proc/1/mem         not dumpable (harden.go)
 //	prlimit, setpriority        a seccomp filter of its own (seccomp.Shield)
-//	fork bomb                   rlimits; threads are made beforehand; the guest runs
-//	                            at the lowest priority, and is ended at 90 % of the
+//	fork bomb                   rlimits; threads are made beforehand; the guest is
+//	                            born behind sandboxd and runs at the lowest priority
+//	                            (process/priority.go), and is ended at 90 % of the
 //	                            pids limit, or when none are left (package guard)
 //	memory                      the guest is ended at 90 % of the limit (package guard)
 //	output without end          bounded logs (package process)

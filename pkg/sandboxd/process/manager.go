@@ -34,7 +34,7 @@ const (
 	maxEnded = 64
 	// maxDiscards bounds the outputs that are read for nobody.
 	maxDiscards = 64
-	// maxForks bounds the forks at one time: each holds a thread.
+	// maxForks bounds the forks at one time, each of which has a thread.
 	maxForks = 4
 )
 
@@ -44,7 +44,8 @@ type Manager struct {
 	reaper   *reaper
 	group    group
 	discards chan struct{}
-	forks    chan struct{}
+	forks    chan func()
+	over     chan struct{} // closed when nobody forks any more
 
 	mu        sync.Mutex
 	max       int
@@ -62,7 +63,8 @@ func NewManager(options Options) *Manager {
 		max:       options.MaxProcesses,
 		reaper:    &reaper{children: map[int]child{}},
 		discards:  make(chan struct{}, maxDiscards),
-		forks:     make(chan struct{}, maxForks),
+		forks:     make(chan func()),
+		over:      make(chan struct{}),
 		processes: map[string]*Process{},
 	}
 }
@@ -73,6 +75,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	reaping, stopReaping := context.WithCancel(context.WithoutCancel(ctx))
 	var reaped sync.WaitGroup
 	reaped.Go(func() { m.reaper.run(reaping) })
+	for range maxForks {
+		reaped.Go(func() { m.forkAll(reaping) })
+	}
 	<-ctx.Done()
 	m.EndGuest(Stopped, "sandboxd is ending")
 	for _, p := range m.List() {
@@ -80,6 +85,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		p.Stop(Stopped, "", -1)
 	}
 	m.group.wait()
+	close(m.over)
 	stopReaping()
 	reaped.Wait()
 	return ctx.Err()

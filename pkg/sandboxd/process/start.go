@@ -174,15 +174,23 @@ const (
 func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (int, error) {
 	deadline := time.Now().Add(forkPatience)
 	for ; ; time.Sleep(5 * time.Millisecond) {
-		m.forks <- struct{}{}
-		pid, err := m.reaper.start(p, func() (int, error) {
-			pid, err := syscall.ForkExec(path, p.spec.Argv, attributes)
-			if p.pid = pid; err == nil {
-				m.yield(pid)
+		pid, err := m.reaper.start(p, func() (pid int, err error) {
+			done := make(chan struct{})
+			fork := func() {
+				defer close(done)
+				if pid, err = syscall.ForkExec(path, p.spec.Argv, attributes); err == nil {
+					m.yield(pid)
+				}
 			}
+			select {
+			case m.forks <- fork:
+			case <-m.over:
+				return 0, syscall.ESHUTDOWN
+			}
+			<-done
+			p.pid = pid
 			return pid, err
 		})
-		<-m.forks
 		if err != syscall.EAGAIN || time.Now().After(deadline) {
 			return pid, err
 		}
