@@ -118,7 +118,7 @@ func TestACommandHasTheStreamsAndGivesTheExitCode(t *testing.T) {
 		{"flags of the command are its own", "", []string{"exec", "box", "--", "echo", "-n", "--help"}, 0, "--help", ""},
 		{"a terminal without one here", "a\n", []string{"exec", "-it", "box", "--", "cat"}, 0, "a\n", "Unable to use a TTY"},
 		{"no such command", "", []string{"exec", "box", "--", "nowhere-at-all"}, 127, "", "nowhere-at-all"},
-		{"no such sandbox", "", []string{"exec", "bix", "--", "true"}, -1, "", `error: sandboxes.llmsafespace.dev "bix" not found`},
+		{"no such sandbox", "", []string{"exec", "bix", "--", "true"}, -1, "", `sandboxes.llmsafespace.dev "bix" not found`},
 		{"no sandbox", "", []string{"exec", "--", "true"}, -1, "", "NAME is missing"},
 		{"no command", "", []string{"exec", "box"}, -1, "", "COMMAND is missing"},
 		{"no dashes", "", []string{"exec", "box", "true"}, -1, "", "two dashes"},
