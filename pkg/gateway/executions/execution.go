@@ -28,8 +28,8 @@ type execution struct {
 	namespace, name string
 	// created is when this process saw it come to be; zero if another one did.
 	created time.Time
-	hub             *events.Hub
-	numbers         *events.Reservation
+	hub     *events.Hub
+	numbers *events.Reservation
 	// uncertainTo is, after a crash, the last number that may have been shown to a
 	// reader without being durable.
 	uncertainTo int64
