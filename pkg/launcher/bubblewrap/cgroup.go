@@ -31,6 +31,25 @@ type cgroup struct {
 	dirs     []string          // to be left again, and to add processes to
 	shown    map[string]string // name inside → directory, for the guard
 	enforced []string
+	// quota is the limit of CPU, which holds once sandboxd has started.
+	quota quota
+}
+
+// quota is a file, with what is in it while the limit holds and while it does not.
+type quota struct{ file, limit, none string }
+
+// hold puts the limit of CPU in force, or lifts it. A start is sandboxd's alone: a
+// guest runs when the gateway says so. Under the limit of a tenth of a processor,
+// say, it would take several periods in place of twenty milliseconds.
+func (c *cgroup) hold(limited bool) error {
+	value := c.quota.none
+	if limited {
+		value = c.quota.limit
+	}
+	if c.quota.file == "" {
+		return nil
+	}
+	return os.WriteFile(c.quota.file, []byte(value), 0)
 }
 
 // launcherCgroup is the name of the cgroup above those of a launcher's sandboxes.
@@ -81,7 +100,7 @@ func makeCgroup(stateDir, name string, l limits) *cgroup {
 	for controller, settings := range map[string][][2]string{
 		"memory": {{"memory.limit_in_bytes", number(l.memory)}},
 		"pids":   {{"pids.max", number(l.pids)}},
-		"cpu":    {{"cpu.shares", number(shares(l.milliCPU))}, {"cpu.cfs_period_us", number(period)}, {"cpu.cfs_quota_us", number(l.milliCPU * period / 1000)}},
+		"cpu":    {{"cpu.cfs_period_us", number(period)}, {"cpu.cfs_quota_us", number(l.milliCPU * period / 1000)}},
 	} {
 		if controller == "cpu" && l.milliCPU == 0 {
 			continue
@@ -91,6 +110,8 @@ func makeCgroup(stateDir, name string, l limits) *cgroup {
 			c.enforced = append(c.enforced, controller)
 			if controller != "cpu" {
 				c.shown[controller] = dir
+			} else {
+				c.quota = quota{filepath.Join(dir, "cpu.cfs_quota_us"), number(l.milliCPU * period / 1000), "-1"}
 			}
 		}
 	}
@@ -112,17 +133,21 @@ func (c *cgroup) makeUnified(parent, name string, l limits) {
 	if !c.make(dir, nil) {
 		return
 	}
-	set := func(controller, file, value string) {
-		if os.WriteFile(filepath.Join(dir, file), []byte(value), 0) == nil {
-			c.enforced = append(c.enforced, controller)
+	set := func(controller, file, value string) bool {
+		if os.WriteFile(filepath.Join(dir, file), []byte(value), 0) != nil {
+			return false
 		}
+		c.enforced = append(c.enforced, controller)
+		return true
 	}
 	set("memory", "memory.max", number(l.memory))
 	os.WriteFile(filepath.Join(dir, "memory.swap.max"), []byte("0"), 0)
 	set("pids", "pids.max", number(l.pids))
 	if l.milliCPU > 0 {
-		set("cpu", "cpu.max", fmt.Sprintf("%d 100000", l.milliCPU*100))
-		os.WriteFile(filepath.Join(dir, "cpu.weight"), []byte(number(weight(l.milliCPU))), 0)
+		limit := fmt.Sprintf("%d 100000", l.milliCPU*100)
+		if set("cpu", "cpu.max", limit) {
+			c.quota = quota{filepath.Join(dir, "cpu.max"), limit, "max 100000"}
+		}
 	}
 	// The guard looks for the files of version 2 in the directory itself.
 	c.shown["."] = dir
@@ -198,13 +223,5 @@ func ownCgroups() map[string]string {
 	}
 	return own
 }
-
-// shares is a sandbox's part of a busy machine, as Kubernetes gives it: what it
-// asks for, of 1024 for each processor. Without it a hundred sandboxes that start
-// would each weigh as much as all of the server that serves them.
-func shares(milliCPU uint64) uint64 { return min(max(milliCPU*1024/1000, 2), 262144) }
-
-// weight is the same in version 2, from 1 to 10000, as Kubernetes converts it.
-func weight(milliCPU uint64) uint64 { return 1 + (shares(milliCPU)-2)*9999/262142 }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -105,13 +105,14 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 	}
 	s := &Sandbox{spec: spec, log: &tail{}, dialled: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
+	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
 	served, err := l.listen(ctx, s, uid)
 	if err != nil {
 		cancel()
+		s.cgroup.remove()
 		l.freeUID(uid)
 		return nil, err
 	}
-	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
 	cleanup := func() {
 		cancel()
 		<-served
@@ -171,24 +172,33 @@ func (l *Launcher) listen(ctx context.Context, s *Sandbox, uid uint32) (served <
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.options.Gateway.Serve(ctx, &telling{Listener: listener, dialled: s.dialled})
+		l.options.Gateway.Serve(ctx, &telling{Listener: listener, dialled: func() error {
+			defer close(s.dialled)
+			return s.cgroup.hold(true)
+		}})
 	}()
 	return done, nil
 }
 
-// telling is a listener that tells of the first to dial.
+// telling is a listener that tells of the first to dial, before it is heard. If
+// that fails nobody is ever heard.
 type telling struct {
 	net.Listener
+	dialled func() error
 	once    sync.Once
-	dialled chan struct{}
+	failed  error
 }
 
 func (t *telling) Accept() (net.Conn, error) {
 	conn, err := t.Listener.Accept()
-	if err == nil {
-		t.once.Do(func() { close(t.dialled) })
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	if t.once.Do(func() { t.failed = t.dialled() }); t.failed != nil {
+		conn.Close()
+		return nil, t.failed
+	}
+	return conn, nil
 }
 
 func (l *Launcher) own(path string, uid uint32) error {
@@ -246,7 +256,8 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 		s.cmd.Wait()
 		return fmt.Errorf("sandboxd: %w: %s", err, s.log)
 	}
-	if err := s.cgroup.add(s.pid); err != nil {
+	// Lifted for the start, and in force again before the gateway hears sandboxd.
+	if err := errors.Join(s.cgroup.add(s.pid), s.cgroup.hold(false)); err != nil {
 		s.cmd.Process.Kill()
 		s.cmd.Wait()
 		// bwrap may have given up meanwhile, and then says why.

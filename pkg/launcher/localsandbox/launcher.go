@@ -54,7 +54,7 @@ type Options struct {
 	// MaxStarts bounds the warm pods that start at one time. A start is work for a
 	// processor, so that more of them at once are none sooner, while the server
 	// that binds the pods wants its part. Sandboxes that somebody waits for are not
-	// held back. Default: GOMAXPROCS.
+	// held back. Default: twice GOMAXPROCS.
 	MaxStarts int
 }
 
@@ -99,7 +99,7 @@ func New(options Options) *Launcher {
 		options.MaxPods = DefaultMaxPods
 	}
 	if options.MaxStarts <= 0 {
-		options.MaxStarts = runtime.GOMAXPROCS(0)
+		options.MaxStarts = 2 * runtime.GOMAXPROCS(0)
 	}
 	ctx, end := context.WithCancel(context.Background())
 	return &Launcher{options: options, ctx: ctx, end: end, starts: make(chan struct{}, options.MaxStarts), pods: map[cache.ObjectName]*pod{}}
