@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -67,7 +68,7 @@ func queries(t *testing.T) map[string]string {
 // are no function, no label and no variable.
 var (
 	metricName = regexp.MustCompile(`\b(up|[a-z]+(_[a-z0-9]+)+)\b`)
-	noMetric   = map[string]bool{"histogram_quantile": true, "request_kind": true}
+	noMetric   = map[string]bool{"histogram_quantile": true, "request_kind": true, "warm_pod_used": true}
 	variable   = regexp.MustCompile(`\$(__)?[a-z_]+`)
 )
 
@@ -102,6 +103,13 @@ spec: {model: echo}
 `)
 	ended(t, say(t, ns, "x"), tightbeamv1.TurnSucceeded, 60*time.Second)
 	eventually(t, 60*time.Second, func(ctx context.Context) error { _, err := runningPods(ctx, ns, 0); return err })
+	user := sandboxUser(t)
+	user.Running(t, "box", small)
+	user.Sh(t, "box", "true")
+	user.Run(t, "run", llmsafespacev1.ExecutionSpec{Sandbox: "box", Command: []string{"true"}})
+	if status, body, _ := user.File(t, "PUT", "box", "/workspace/file", strings.NewReader("x"), nil); status >= 300 {
+		t.Fatalf("%d %s", status, body)
+	}
 
 	account := scraper(t, "e2e-dashboard")
 	scraped := kubectl(t, "", append(toServer(t, account), "get", "--raw", "/metrics")...)
@@ -136,7 +144,7 @@ spec: {model: echo}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range regexp.MustCompile("`((?:tightbeam|safebeam)_[a-z_]+)").FindAllStringSubmatch(string(docs), -1) {
+	for _, name := range regexp.MustCompile("`((?:tightbeam|safebeam|llmsafespace)_[a-z_]+)").FindAllStringSubmatch(string(docs), -1) {
 		if !exists[name[1]] {
 			t.Errorf("docs/operate.md explains %s, which nobody has", name[1])
 		}

@@ -6,6 +6,9 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,13 +70,56 @@ func TestASandboxIsLostWithItsPodAndSaysWhy(t *testing.T) {
 			if lost.Status.Phase != v1.SandboxLost || lost.Status.Reason != tc.reason[0] || lost.Status.Message == "" {
 				t.Errorf("%s, %s: %s", lost.Status.Phase, lost.Status.Reason, lost.Status.Message)
 			}
-			if execution := user.Ended(t, tc.name); execution.Status.Phase != v1.ExecutionLost {
+			if execution := user.Ended(t, tc.name); execution.Status.Phase != v1.ExecutionLost || execution.Status.Reason != tc.reason[0] {
 				t.Errorf("its execution: %+v", execution.Status)
 			}
 			if _, err := user.Exec(t.Context(), tc.name, sandboxes.Command{Argv: []string{"true"}}); err == nil {
 				t.Error("exec in a lost sandbox works")
 			}
 		})
+	}
+}
+
+// Where the kernel comes before the agent, the whole pod goes. The agent is held, so
+// that it does not end its guest, and that fills memory which is no process': the
+// agent is the largest one.
+func TestASandboxThatTheKernelEndsSaysSo(t *testing.T) {
+	t.Parallel()
+	onNode(t)
+	user := sandboxUser(t)
+	sandbox := user.Running(t, "box", small, func(s *v1.SandboxSpec) { s.Resources.Memory = ptr.To(resource.MustParse("64Mi")) })
+	user.Start(t, "hog", v1.ExecutionSpec{
+		Sandbox: "box", TimeoutSeconds: ptr.To[int32](600),
+		Command: []string{"sh", "-c", "sleep 3; dd if=/dev/zero of=/dev/shm/hog bs=64k; sleep 600"},
+	})
+	eventually(t, 30*time.Second, func(ctx context.Context) error {
+		execution, err := own.LlmsafespaceV1().Executions(user.Namespace).Get(ctx, "hog", metav1.GetOptions{})
+		if err == nil && execution.Status.Phase != v1.ExecutionRunning {
+			err = fmt.Errorf("the execution is %s", execution.Status.Phase)
+		}
+		return err
+	})
+	pid := sandboxd(t, sandbox)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lost := user.Until(t, "box", v1.SandboxLost, v1.SandboxFailed, v1.SandboxTerminated)
+	if lost.Status.Phase != v1.SandboxLost || lost.Status.Reason != "OOMKilled" || lost.Status.Message == "" {
+		t.Errorf("%s, %s: %s", lost.Status.Phase, lost.Status.Reason, lost.Status.Message)
+	}
+	if status := user.Ended(t, "hog").Status; status.Phase != v1.ExecutionLost || status.Reason != "OOMKilled" {
+		t.Errorf("its execution: %s, %s: %s", status.Phase, status.Reason, status.Message)
+	}
+	noPods(t, user.Namespace)
+	// Whoever asks what happened is told.
+	described := kubectl(t, "", "-n", user.Namespace, "describe", "sandbox", "box")
+	for _, want := range []string{"PodBound", "Scheduled", "Started", "Lost", "OOMKilled"} {
+		if _, events, _ := strings.Cut(described, "Events:"); !strings.Contains(events, want) {
+			t.Errorf("no event says %s:\n%s", want, described)
+		}
 	}
 }
 
