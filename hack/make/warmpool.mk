@@ -2,5 +2,5 @@
 # SPDX-License-Identifier: Apache-2.0
 
 .PHONY: bench-warmpool
-bench-warmpool: build ## Sandboxes from warm pools: latency, bursts, cost, refill; BENCHFLAGS=-short
+bench-warmpool: build ## Sandboxes from warm pools, of local and of fake pods: latency, bursts, cost, refill; BENCHFLAGS=-short
 	go run ./test/warmpoolbench $(BENCHFLAGS)
