@@ -204,7 +204,7 @@ func TestAForkBombDoesNotStarveSandboxd(t *testing.T) {
 // what it needs for all that can be asked of it at one time.
 func TestSandboxdDoesItsWorkWithoutAPidLeft(t *testing.T) {
 	// Fewer for the guest than it is ended for: they are not given back.
-	container := &sandboxdtest.Container{User: 12345, Pids: 80, MilliCPU: 1000}
+	container := &sandboxdtest.Container{User: 12345, Pids: 90, MilliCPU: 1000}
 	g, sb := contained(t, container, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -49,7 +49,7 @@ func Harden(pids uint64) error {
 		}
 	}
 	// What sandboxd needs is little; what the Go runtime would like to keep is not.
-	runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)))
+	runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)) + 1)
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(24 << 20)
 	return nil
@@ -75,13 +75,13 @@ func ignoreSignals() {
 	}()
 }
 
-// maxProcs is on how many cores sandboxd runs at once. Each costs it memory, and the
+// maxProcs is on how many cores sandboxd runs at once, beside the thread that forks. Each costs it memory, and the
 // cores are the guest's.
 const maxProcs = 2
 
 // spare is how many threads are made beforehand: as many as can be in system calls
 // at one time (calls on files, forks, the reaper) and the runtime's own.
-const spare = 24
+const spare = 32
 
 // spareThreads makes threads while there are pids to make them of. The runtime
 // keeps threads once it has them, and a runtime that needs a thread and gets none

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
+	"safebeam.dev/safebeam/pkg/sandboxd/process"
 	sandboxpb "safebeam.dev/safebeam/proto/sandbox/v1"
 )
 
@@ -99,7 +100,7 @@ func trim(ctx context.Context, a *activity) {
 			timer.Reset(min(wait, restAfter)) // the clock may have been set
 			continue
 		}
-		giveBack()
+		process.Undisturbed(giveBack)
 		a.resting.Store(true)
 		if a.last.Load() != last && a.resting.CompareAndSwap(true, false) {
 			timer.Reset(restAfter)

@@ -18,7 +18,7 @@ import (
 
 // maxCalls bounds the calls that work on the disk at one time: each may hold a
 // thread. More of them wait.
-const maxCalls = 16
+const maxCalls = 8
 
 // Service serves sandbox.v1.Files.
 type Service struct {

@@ -77,6 +77,9 @@ type Guard struct {
 	pids   uint64
 	usage  Usage
 	ended  time.Time // when a guest was ended last
+
+	exhausted sync.Mutex
+	asked     time.Time // when Exhausted looked last, guarded by exhausted
 }
 
 // leastGuest is how many processes and threads a guest has at least that is ended
@@ -85,6 +88,9 @@ const leastGuest = 64
 
 // endTime is how long guests that were ended take to give back their pids.
 const endTime = time.Second
+
+// exhaustedPause lies between two looks of Exhausted.
+const exhaustedPause = 50 * time.Millisecond
 
 // New makes a guard. Run must be called for it to watch.
 func New(o Options) *Guard {
@@ -127,6 +133,14 @@ func (g *Guard) Usage() Usage { return g.look(true) }
 // limit may lie where nobody inside sees it. It reports whether the guest had them,
 // and was ended.
 func (g *Guard) Exhausted() bool {
+	// Many may say so at once, and whoever reads a file holds a thread: there are no
+	// new ones now.
+	g.exhausted.Lock()
+	defer g.exhausted.Unlock()
+	if time.Since(g.asked) < exhaustedPause {
+		return false
+	}
+	g.asked = time.Now()
 	used, _ := g.source.pids(0)
 	g.mu.Lock()
 	since := time.Since(g.ended)

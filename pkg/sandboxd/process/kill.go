@@ -14,7 +14,7 @@ import (
 // relative is a line of /proc/PID/stat as far as it says who belongs to whom.
 type relative struct {
 	pid, parent, group, session int
-	zombie                      bool
+	zombie, stopped             bool
 }
 
 // family finds the leader's group, its session and its descendants. A descendant
@@ -81,7 +81,7 @@ func parseStat(pid int) (relative, bool) {
 		return relative{}, false
 	}
 	number := func(i int) int { n, _ := strconv.Atoi(string(fields[i])); return n }
-	return relative{pid: pid, zombie: fields[0][0] == 'Z', parent: number(1), group: number(2), session: number(3)}, true
+	return relative{pid: pid, zombie: fields[0][0] == 'Z', stopped: fields[0][0] == 'T', parent: number(1), group: number(2), session: number(3)}, true
 }
 
 // signalFamily signals everybody who belongs to the leader. The caller makes sure

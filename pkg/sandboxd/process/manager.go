@@ -34,8 +34,9 @@ const (
 	maxEnded = 64
 	// maxDiscards bounds the outputs that are read for nobody.
 	maxDiscards = 64
-	// maxForks bounds the forks at one time, each of which has a thread.
-	maxForks = 4
+	// maxStarts bounds those who look for their program at one time: each holds a
+	// thread.
+	maxStarts = 2
 )
 
 // Manager knows every process of the sandbox.
@@ -44,6 +45,7 @@ type Manager struct {
 	reaper   *reaper
 	group    group
 	discards chan struct{}
+	starts   chan struct{}
 	forks    chan func()
 	over     chan struct{} // closed when nobody forks any more
 
@@ -63,6 +65,7 @@ func NewManager(options Options) *Manager {
 		max:       options.MaxProcesses,
 		reaper:    &reaper{children: map[int]child{}},
 		discards:  make(chan struct{}, maxDiscards),
+		starts:    make(chan struct{}, maxStarts),
 		forks:     make(chan func()),
 		over:      make(chan struct{}),
 		processes: map[string]*Process{},
@@ -75,9 +78,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	reaping, stopReaping := context.WithCancel(context.WithoutCancel(ctx))
 	var reaped sync.WaitGroup
 	reaped.Go(func() { m.reaper.run(reaping) })
-	for range maxForks {
-		reaped.Go(func() { m.forkAll(reaping) })
-	}
+	reaped.Go(func() { m.forkAll(reaping) })
 	<-ctx.Done()
 	m.EndGuest(Stopped, "sandboxd is ending")
 	for _, p := range m.List() {

@@ -18,7 +18,7 @@ const DefaultGuestNice = 19
 
 // forkNice is what a guest is born with: whoever forks at once is behind sandboxd
 // before it is put there. It is between the two since it is also the priority of the
-// threads that fork, which have to get past those that were there before.
+// thread that forks, which has to get past those that were there before.
 const forkNice = 10
 
 // forkAll forks for others, on a thread of its own whose priority children inherit. A

@@ -57,6 +57,14 @@ func (r *reaper) all(act func([]child)) int {
 	return len(children)
 }
 
+// knows reports whether a child was started and has not been reaped.
+func (r *reaper) knows(pid int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.children[pid]
+	return ok
+}
+
 // known are the children that have been started and not reaped.
 func (r *reaper) known() []child {
 	r.mu.Lock()

@@ -90,13 +90,23 @@ func openDescriptors(spec *Spec) (d *descriptors, err error) {
 	return d, nil
 }
 
+// prepare finds the program, without which path is empty, and opens the streams.
+func (m *Manager) prepare(spec *Spec) (path string, d *descriptors, err error) {
+	m.starts <- struct{}{}
+	defer func() { <-m.starts }()
+	if path, err = spec.resolve(); err != nil {
+		return "", nil, err
+	}
+	d, err = openDescriptors(spec)
+	return path, d, err
+}
+
 // start forks the leader and sets everything about it going.
 func (m *Manager) start(p *Process) error {
-	path, err := p.spec.resolve()
-	if err != nil {
+	path, d, err := m.prepare(&p.spec)
+	if path == "" {
 		return err
 	}
-	d, err := openDescriptors(&p.spec)
 	if err != nil {
 		return forkError(path, err)
 	}
@@ -182,6 +192,7 @@ func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (i
 					m.yield(pid)
 				}
 			}
+			defer m.attend()()
 			select {
 			case m.forks <- fork:
 			case <-m.over:
