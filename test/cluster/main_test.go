@@ -40,7 +40,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "setting up:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if pluginDir != "" {
+		os.RemoveAll(pluginDir)
+	}
+	os.Exit(code)
 }
 
 // apiServices are those of artifacts/deploy.

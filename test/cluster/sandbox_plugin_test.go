@@ -19,29 +19,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plugins is a directory with kubectl's plugins, built once.
-var plugins = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "safebeam-plugins-")
-	if err != nil {
-		return "", err
+// pluginDir has kubectl's plugin, once buildPlugin has made it; TestMain removes it.
+var pluginDir string
+
+var buildPlugin = sync.OnceValue(func() (err error) {
+	if pluginDir, err = os.MkdirTemp("", "safebeam-plugins-"); err != nil {
+		return err
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "kubectl-sandbox"), "./cmd/safebeam")
+	build := exec.Command("go", "build", "-o", filepath.Join(pluginDir, "kubectl-sandbox"), "./cmd/safebeam")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return dir, nil
+	return nil
 })
 
 // plugin is `kubectl sandbox`, as its users call it.
 func plugin(t *testing.T, namespace string, args ...string) *exec.Cmd {
 	t.Helper()
-	dir, err := plugins()
-	if err != nil {
+	if err := buildPlugin(); err != nil {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), "kubectl", append([]string{"sandbox", "-n", namespace}, args...)...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+dir+":"+os.Getenv("PATH"))
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+pluginDir+":"+os.Getenv("PATH"))
 	return command
 }
 
