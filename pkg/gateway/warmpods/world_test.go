@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/etcd3/testserver"
@@ -180,6 +181,16 @@ func (w *world) build(ctx context.Context) error {
 	}
 	if err := errors.Join(w.bindings.Recover(ctx), w.live.Recover(ctx), w.claimer.Recover(ctx)); err != nil {
 		return err
+	}
+	// A server is not ready before its watch caches are.
+	for _, store := range []*registry.Store{w.pods.Store, w.sandboxes.Sandbox.Store} {
+		for store.Storage.Storage.ReadinessCheck() != nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Millisecond):
+			}
+		}
 	}
 	for {
 		_, err := environments.Create(request.WithNamespace(ctx, ""), environment.DeepCopy(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
