@@ -357,8 +357,15 @@ func (c *Controller) prepare(ctx context.Context, pod *v1.WarmPod, podUID types.
 			return 0, nil
 		}
 	}
-	now := c.Clock.Now()
+	// Who is told that it is ready finds it on the shelf: what takes time comes
+	// before. No claim has met a pod that was never Ready.
 	first := pod.Status.ReadyTime == nil
+	if !first {
+		if vacant, err := c.vacant(ctx, pod, connection); !vacant {
+			return 0, err
+		}
+	}
+	now := c.Clock.Now()
 	ready, err := c.Objects.Update(ctx, pod, func(stored *v1.WarmPod) error {
 		s := &stored.Status
 		if s.Phase != v1.WarmPodPending || stored.DeletionTimestamp != nil {
@@ -377,7 +384,8 @@ func (c *Controller) prepare(ctx context.Context, pod *v1.WarmPod, podUID types.
 	if first {
 		c.Shelf.Made(poolOf(pod), now.Sub(pod.CreationTimestamp.Time))
 	}
-	return 0, c.shelve(ctx, ready, podUID, connection)
+	c.put(ready, podUID, connection)
+	return 0, nil
 }
 
 // shelve makes a Ready pod claimable that is there.
@@ -386,23 +394,36 @@ func (c *Controller) shelve(ctx context.Context, pod *v1.WarmPod, podUID types.U
 		c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) // as it is now
 		return nil
 	}
-	// A claim may have come this far and no further in an earlier process.
+	vacant, err := c.vacant(ctx, pod, connection)
+	if vacant {
+		c.put(pod, podUID, connection)
+	}
+	return err
+}
+
+// vacant asks whether a pod that was Ready before serves nobody yet: a claim may
+// have come this far and no further in an earlier process.
+func (c *Controller) vacant(ctx context.Context, pod *v1.WarmPod, connection *sandboxes.Sandbox) (bool, error) {
 	asking, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	health, err := connection.Health(asking)
 	switch {
 	case err != nil && !connection.Connected():
-		return nil // told again when it is back
+		return false, nil // told again when it is back
 	case err != nil:
-		return fmt.Errorf("asking the sandboxd of warm pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	case health.SandboxUid != "":
-		if c.Shelf.Taken(pod.UID) {
-			return nil // by a claim that is under way
-		}
-		return c.Objects.Condemn(ctx, pod, "AlreadyConfigured", "its sandboxd was configured for a sandbox before")
+		return false, fmt.Errorf("asking the sandboxd of warm pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	case health.SandboxUid == "":
+		return true, nil
+	case c.Shelf.Taken(pod.UID):
+		return false, nil // by a claim that is under way
 	}
+	return false, c.Objects.Condemn(ctx, pod, "AlreadyConfigured", "its sandboxd was configured for a sandbox before")
+}
+
+// put makes a Ready pod claimable.
+func (c *Controller) put(pod *v1.WarmPod, podUID types.UID, connection *sandboxes.Sandbox) {
 	if !c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) {
-		return nil // taken, or its pool is not known yet
+		return // taken, or its pool is not known yet
 	}
 	// It may have gone while it was put there.
 	if !connection.Connected() {
@@ -411,7 +432,6 @@ func (c *Controller) shelve(ctx context.Context, pod *v1.WarmPod, podUID types.U
 	if d := c.Shelf.Demand(poolOf(pod), 0); len(d.Lags) > 0 {
 		c.Metrics.Refilled(poolOf(pod), d.Lags)
 	}
-	return nil
 }
 
 func poolOf(pod *v1.WarmPod) types.NamespacedName {
