@@ -34,8 +34,10 @@ func Harden(pids uint64) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbidding core files: %w", err)
 	}
-	// A guest that is behind sandboxd stays there.
-	if err := unix.Setrlimit(unix.RLIMIT_NICE, &unix.Rlimit{}); err != nil {
+	// A guest that is behind sandboxd stays there. Linux lets every process lower a
+	// limit of its own; what refuses is gVisor, which has neither this limit nor
+	// priorities.
+	if err := unix.Setrlimit(unix.RLIMIT_NICE, &unix.Rlimit{}); err != nil && err != unix.EPERM {
 		return fmt.Errorf("forbidding higher priorities: %w", err)
 	}
 	ignoreSignals()
