@@ -30,8 +30,8 @@ type writtenCodec struct {
 	// objects by the first of their bytes. An entry holds these, so that no
 	// others can come to lie there.
 	objects map[*byte]written
-	// order has the keys of objects as a ring, the oldest at next; those that
-	// were taken are not removed from it.
+	// order has the keys of objects as a ring, the oldest at next, and nil for what
+	// was taken: a key holds its bytes.
 	order [writtenObjects]*byte
 	next  int
 }
@@ -50,6 +50,7 @@ var replaced = []byte(`\ufffd`)
 type written struct {
 	data []byte
 	obj  runtime.Object
+	at   int // in order
 }
 
 func newWrittenCodec(codec runtime.Codec, scheme *runtime.Scheme, stored runtime.GroupVersioner) *writtenCodec {
@@ -89,7 +90,7 @@ func (c *writtenCodec) remember(data []byte, obj runtime.Object) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.objects, c.order[c.next])
-	c.objects[key] = written{data: data, obj: obj}
+	c.objects[key] = written{data: data, obj: obj, at: c.next}
 	c.order[c.next] = key
 	c.next = (c.next + 1) % writtenObjects
 }
@@ -102,6 +103,7 @@ func (c *writtenCodec) take(data []byte) runtime.Object {
 		return nil
 	}
 	delete(c.objects, &data[0])
+	c.order[w.at] = nil
 	return w.obj
 }
 

@@ -172,6 +172,11 @@ func TestOnlyTheBytesThatWereWrittenAreCopied(t *testing.T) {
 	if uid := decode(data); uid != "changed" {
 		t.Errorf("what was written was decoded, not copied: %q", uid)
 	}
+	for _, key := range codec.order {
+		if key != nil || len(codec.objects) > 0 {
+			t.Fatal("what was taken is held on to")
+		}
+	}
 	if uid := decode(data); uid != "as it was written" {
 		t.Errorf("it was copied twice: %q", uid)
 	}
