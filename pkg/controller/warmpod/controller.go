@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -386,52 +385,6 @@ func (c *Controller) prepare(ctx context.Context, pod *v1.WarmPod, podUID types.
 	}
 	c.put(ready, podUID, connection)
 	return 0, nil
-}
-
-// shelve makes a Ready pod claimable that is there.
-func (c *Controller) shelve(ctx context.Context, pod *v1.WarmPod, podUID types.UID, connection *sandboxes.Sandbox) error {
-	if c.Shelf.Has(pod.UID) {
-		c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) // as it is now
-		return nil
-	}
-	vacant, err := c.vacant(ctx, pod, connection)
-	if vacant {
-		c.put(pod, podUID, connection)
-	}
-	return err
-}
-
-// vacant asks whether a pod that was Ready before serves nobody yet: a claim may
-// have come this far and no further in an earlier process.
-func (c *Controller) vacant(ctx context.Context, pod *v1.WarmPod, connection *sandboxes.Sandbox) (bool, error) {
-	asking, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	health, err := connection.Health(asking)
-	switch {
-	case err != nil && !connection.Connected():
-		return false, nil // told again when it is back
-	case err != nil:
-		return false, fmt.Errorf("asking the sandboxd of warm pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	case health.SandboxUid == "":
-		return true, nil
-	case c.Shelf.Taken(pod.UID):
-		return false, nil // by a claim that is under way
-	}
-	return false, c.Objects.Condemn(ctx, pod, "AlreadyConfigured", "its sandboxd was configured for a sandbox before")
-}
-
-// put makes a Ready pod claimable.
-func (c *Controller) put(pod *v1.WarmPod, podUID types.UID, connection *sandboxes.Sandbox) {
-	if !c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) {
-		return // taken, or its pool is not known yet
-	}
-	// It may have gone while it was put there.
-	if !connection.Connected() {
-		c.Shelf.Remove(pod.UID)
-	}
-	if d := c.Shelf.Demand(poolOf(pod), 0); len(d.Lags) > 0 {
-		c.Metrics.Refilled(poolOf(pod), d.Lags)
-	}
 }
 
 func poolOf(pod *v1.WarmPod) types.NamespacedName {
