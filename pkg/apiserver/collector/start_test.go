@@ -44,11 +44,11 @@ func TestAProgramThatWasDroppedGoesOn(t *testing.T) {
 	t.Parallel()
 	own, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		t.Skip(err)
+		t.Skip("needs /proc:", err)
 	}
 	file, err := os.Open("/proc/self/smaps")
 	if err != nil {
-		t.Skip(err)
+		t.Skip("needs /proc:", err)
 	}
 	defer file.Close()
 	if len(untouched(file, own)) == 0 {
