@@ -111,7 +111,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 }
 
 // Resize sets the size of the terminal, of which the kernel tells the foreground
-// group.
+// group. It is os.ErrClosed once the terminal has gone with the process.
 func (p *Process) Resize(size WindowSize) error {
 	if p.tty == nil {
 		return errors.New("the process has no terminal")
@@ -122,7 +122,7 @@ func (p *Process) Resize(size WindowSize) error {
 	}
 	var resized error
 	if err := control.Control(func(fd uintptr) { resized = resize(int(fd), size) }); err != nil {
-		return err
+		return os.ErrClosed // the one thing that stops it, which it gives no name
 	}
 	return resized
 }
