@@ -43,7 +43,7 @@ func (e *execution) finish(ctx context.Context, o outcome, ran bool) error {
 	if e.isOver() {
 		return nil
 	}
-	number, err := e.lastNumber(ctx, o)
+	number, resumed, err := e.lastNumber(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (e *execution) finish(ctx context.Context, o outcome, ran bool) error {
 	now := e.now()
 	var object *v1.Execution
 	err = r.insist(ctx, "ending execution "+e.String(), func(ctx context.Context) error {
-		if err := e.stage(ctx); err != nil {
+		if err := e.stage(ctx, resumed...); err != nil {
 			return err
 		}
 		var err error
@@ -69,28 +69,35 @@ func (e *execution) finish(ctx context.Context, o outcome, ran bool) error {
 		r.task(func(context.Context) { e.vanished(ran) })
 		return nil
 	}
+	for _, event := range resumed {
+		e.publish(event)
+	}
 	e.over(object, ran)
 	return nil
 }
 
 // lastNumber is that of the terminal event. Where a crash may have lost events that
-// somebody has seen, it goes past them.
-func (e *execution) lastNumber(ctx context.Context, o outcome) (int64, error) {
+// somebody has seen, it goes past them, behind a Resumed event that is for the readers
+// once the end is durable: until then the process may be found again, and go on with
+// the numbers before.
+func (e *execution) lastNumber(ctx context.Context, o outcome) (number int64, resumed []events.Event, err error) {
 	next := e.hub.Last() + 1
 	if next > e.uncertainTo || o.exit != nil {
-		return next, e.numbers.UpTo(ctx, next)
+		return next, nil, e.numbers.UpTo(ctx, next)
 	}
-	resumed := e.uncertainTo + 1
-	if err := e.numbers.UpTo(ctx, resumed+1); err != nil {
-		return 0, err
+	number = e.uncertainTo + 2
+	if err := e.numbers.UpTo(ctx, number); err != nil {
+		return 0, nil, err
 	}
-	e.publish(encode(&v1.ExecutionEvent{Number: resumed, Time: e.now(), Type: v1.ExecutionEventResumed, LostFrom: next, LostTo: e.uncertainTo}))
-	return resumed + 1, nil
+	return number, []events.Event{encode(&v1.ExecutionEvent{
+		Number: number - 1, Time: e.now(), Type: v1.ExecutionEventResumed, LostFrom: next, LostTo: e.uncertainTo,
+	})}, nil
 }
 
-// stage stages what is not durable ahead of the terminal status.
-func (e *execution) stage(ctx context.Context) error {
-	pending := e.hub.Pending()
+// stage stages what is not durable, and events that are not published yet, ahead of
+// the terminal status.
+func (e *execution) stage(ctx context.Context, more ...events.Event) error {
+	pending := append(e.hub.Pending(), more...)
 	for part := range events.Appends(events.Records(outputOwner(e.uid), pending)) {
 		if err := journal.Refused(e.runner.Journal.Stage(ctx, part...)); err != nil {
 			return fmt.Errorf("writing the output of execution %s: %w", e, err)

@@ -56,6 +56,9 @@ type execution struct {
 	outputs [2]capture
 	// truncated are the numbers of the Truncated events.
 	truncated []int64
+	// givenUp says that the process before this one was about to end the execution
+	// without its exit. Its numbers go on behind that, so it is not attached to.
+	givenUp bool
 }
 
 func (r *Runner) newExecution(object *v1.Execution, created time.Time) *execution {
@@ -234,5 +237,7 @@ func (e *execution) replay(event *v1.ExecutionEvent) {
 	case v1.ExecutionEventTruncated:
 		e.truncated = append(e.truncated, event.Number)
 		e.outputs[i].add(e.outputs[i].end+uint64(event.Omitted), nil)
+	case v1.ExecutionEventResumed:
+		e.givenUp = true
 	}
 }

@@ -84,7 +84,7 @@ func (e *execution) run(attach bool) {
 	if cause := context.Cause(e.ctx); cause != nil {
 		err = cause
 	}
-	if errors.Is(err, sandboxes.ErrGone) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	if errors.Is(err, sandboxes.ErrGone) || errors.Is(err, errGivenUp) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// The sandbox is over, and its status says why.
 		if sandbox := r.Live.Get(object.Status.SandboxUID); over(sandbox) {
 			o = ptr.To(sandboxOver(sandbox))
@@ -103,6 +103,9 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 	sandbox := r.Live.Get(object.Status.SandboxUID)
 	if sandbox == nil {
 		return ptr.To(sandboxOver(nil)), errSandboxGone
+	}
+	if e.givenUp {
+		return nil, errGivenUp
 	}
 	connection, done, err := e.hold(sandbox, attach)
 	if err != nil {
@@ -203,7 +206,10 @@ func (e *execution) hold(sandbox *v1.Sandbox, attach bool) (*sandboxes.Sandbox, 
 	}
 }
 
-var errSandboxGone = errors.New("the sandbox is gone")
+var (
+	errSandboxGone = errors.New("the sandbox is gone")
+	errGivenUp     = errors.New("the server stopped while it gave up the process")
+)
 
 // watch ends the run of a process that sandboxd should have ended long ago.
 func (e *execution) watch(timeout time.Duration) (stop func()) {

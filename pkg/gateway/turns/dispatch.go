@@ -279,15 +279,16 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 
 	// The reservation goes with the status, so that an assignment waits for
 	// the disk once.
+	var resumed []Event
 	base, _, safe := t.nextNumber()
 	if !safe {
-		if base, err = t.serverNumber(write); err != nil {
+		if base, resumed, err = t.serverNumber(write); err != nil {
 			return nil, t.putBack(err)
 		}
 	}
 	// Everything numbered below base is ordered before the status, so that
 	// recovery finds base again: it is the first number after it.
-	if err := t.stagePending(write); err != nil {
+	if err := t.stagePending(write, resumed...); err != nil {
 		return nil, t.putBack(err)
 	}
 	if err := t.numbers.With(write, base+events.ReserveBlock); err != nil {
@@ -310,6 +311,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 		return nil, t.putBack(fmt.Errorf("assigning turn %s: %w", t, err))
 	}
 
+	t.publishDurable(resumed)
 	t.run(updated, base)
 	b.Observer.ConversationChanged(t.namespace, object.Spec.Conversation)
 	grace := b.JobGrace

@@ -129,13 +129,13 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 	var failed []Event
 	err := b.insist(b.ctx, "requeueing turn "+t.String(), func(ctx context.Context) (err error) {
 		if !f.published && failed == nil {
-			number, err := t.endNumber(ctx, f.number)
+			number, resumed, err := t.endNumber(ctx, f.number)
 			if err != nil {
 				return err
 			}
-			failed = []Event{encodeEvent(&tightbeamv1.TurnEvent{
+			failed = append(resumed, encodeEvent(&tightbeamv1.TurnEvent{
 				Number: number, Time: now, Type: tightbeamv1.TurnEventAttemptFailed, Attempt: a.number, Error: turnError, WillRetry: ptr.To(true),
-			})}
+			}))
 		}
 		// Readers are told once it is decided for good: after a crash before
 		// that, something else may get the event's number.
@@ -158,10 +158,7 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 	if err != nil {
 		return err
 	}
-	for _, event := range failed {
-		t.publishEncoded(event)
-		t.hub.Persisted(event.Number)
-	}
+	t.publishDurable(failed)
 	b.mu.Lock()
 	t.mu.Lock()
 	t.object, t.state = updated, waiting
@@ -269,12 +266,16 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	object, a, was := t.freeze()
 	now := t.now()
 	var updated *tightbeamv1.Turn
+	var resumed []Event
 	write := func(ctx context.Context) error {
-		number, err := t.endNumber(ctx, o.number)
+		number, ahead, err := t.endNumber(ctx, o.number)
 		if err != nil {
 			return err
 		}
-		if err := t.stagePending(ctx); err != nil {
+		if resumed == nil {
+			resumed = ahead // the same event, however often it is written
+		}
+		if err := t.stagePending(ctx, resumed...); err != nil {
 			return err
 		}
 		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
@@ -307,6 +308,7 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	}
 	if errors.Is(err, errEnded) {
 		// Somebody else's write; take it as it is.
+		resumed = nil
 		updated, err = b.store.get(b.ctx, t.namespace, t.name)
 		if err == nil && updated == nil {
 			b.task(func(ctx context.Context) { t.vanished(ctx) })
@@ -317,6 +319,7 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 		return err
 	}
 	t.leave(updated, was, a)
+	t.publishDurable(resumed)
 	t.hub.End(terminalEvent(updated))
 	b.Observer.TurnEnded(updated)
 	if was == running {
@@ -327,13 +330,13 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	return nil
 }
 
-// endNumber is the number of an event that ends an attempt: that of the job's
-// chunk, where it came as one.
-func (t *turn) endNumber(ctx context.Context, chunk int64) (int64, error) {
+// endNumber is the number of an event that ends an attempt, as serverNumber has
+// it, or that of the job's chunk, where it came as one.
+func (t *turn) endNumber(ctx context.Context, chunk int64) (number int64, resumed []Event, err error) {
 	if chunk == 0 {
 		return t.serverNumber(ctx)
 	}
-	return chunk, t.numbers.UpTo(ctx, chunk)
+	return chunk, nil, t.numbers.UpTo(ctx, chunk)
 }
 
 // withoutAnswer is the outcome of an answer that the store does not take.
@@ -464,10 +467,11 @@ func (t *turn) vanished(ctx context.Context) {
 		if was == running {
 			endAttempt(&deleted.Status, a, t.now(), nil, a.usage)
 		}
-		number, err := t.serverNumber(ctx)
+		number, resumed, err := t.serverNumber(ctx)
 		if err != nil {
 			number = t.hub.Last() + 1
 		}
+		t.publishDurable(resumed)
 		finish(&deleted.Status, outcome{phase: tightbeamv1.TurnCancelled, reason: reasonCancelled, text: "the turn was deleted"}, number, t.now())
 		t.hub.End(terminalEvent(deleted))
 		if said := entries(deleted, a.blocks.content()); len(said) > 0 {

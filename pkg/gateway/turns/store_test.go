@@ -261,3 +261,59 @@ func TestAForkHasTheLogUpToItsIndex(t *testing.T) {
 		t.Error("a fork past the end")
 	}
 }
+
+// A job that comes back after a crash goes on with the numbers that it had, unless
+// somebody was told that they are lost.
+func TestNobodyIsToldThatEventsAreLostBeforeItIsDecided(t *testing.T) {
+	t.Parallel()
+	never := func(o *Options) { o.FlushInterval = time.Hour }
+	w := newWorld(t, never)
+	w.mustCreate(turnNamed("c", "one"))
+	j := w.pull("echo")
+	j.say("half")
+	next := w.crash(never)
+	turn := next.stored("one")
+	reader, err := next.Read(context.Background(), turn, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The disk takes the reservation of numbers, and not the turn's end.
+	restored := next.find(turn.UID)
+	if err := restored.numbers.UpTo(context.Background(), restored.uncertainTo+2); err != nil {
+		t.Fatal(err)
+	}
+	next.breakDisk()
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := next.Cancel(ctx, turn, "now"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an end that is not durable is acknowledged: %v", err)
+	}
+	var shown []*tightbeamv1.TurnEvent
+	for {
+		events, err := reader.Available(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) == 0 {
+			break
+		}
+		for _, encoded := range events {
+			event, err := decodeEvent(encoded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown = append(shown, event)
+		}
+	}
+	if types := eventTypes(shown); len(types) != 1 || types[0] != tightbeamv1.TurnEventStarted {
+		t.Errorf("before anything is decided, the reader sees %s", types)
+	}
+	next.disk.fs.SetFault(nil)
+	last := next.crash(never)
+	back := last.connectJob(j.assignment)
+	back.complete("half and more")
+	if end := last.finished("one").Status.LastEvent; end != shown[0].Number+1 {
+		t.Errorf("the turn ends with event %d", end)
+	}
+	last.events(turn, shown[0].Number)
+}

@@ -144,19 +144,22 @@ func (t *turn) nextNumber() (next, uncertainTo int64, safe bool) {
 }
 
 // serverNumber reserves and returns the number of an event that is not a job's
-// chunk. If a crash may have lost events under the numbers that come next, it
-// first appends Resumed and goes on behind it.
-func (t *turn) serverNumber(ctx context.Context) (int64, error) {
+// chunk. If a crash may have lost events under the numbers that come next, the
+// number is behind that of a Resumed event, which is to go into the journal ahead
+// of the write that decides the other, and to the readers after it: until then the
+// job may come back and go on with the numbers before.
+func (t *turn) serverNumber(ctx context.Context) (number int64, resumed []Event, err error) {
 	next, uncertainTo, safe := t.nextNumber()
 	if safe {
-		return next, t.numbers.UpTo(ctx, next)
+		return next, nil, t.numbers.UpTo(ctx, next)
 	}
-	resumed := uncertainTo + 1
-	if err := t.numbers.UpTo(ctx, resumed+1); err != nil {
-		return 0, err
+	number = uncertainTo + 2
+	if err := t.numbers.UpTo(ctx, number); err != nil {
+		return 0, nil, err
 	}
-	t.publish(&tightbeamv1.TurnEvent{Number: resumed, Type: tightbeamv1.TurnEventResumed, LostFrom: next, LostTo: uncertainTo})
-	return resumed + 1, nil
+	return number, []Event{encodeEvent(&tightbeamv1.TurnEvent{
+		Number: uncertainTo + 1, Time: t.now(), Type: tightbeamv1.TurnEventResumed, LostFrom: next, LostTo: uncertainTo,
+	})}, nil
 }
 
 // publish hands an event that is not terminal to the readers and to the
@@ -171,6 +174,15 @@ func (t *turn) publish(event *tightbeamv1.TurnEvent) {
 func (t *turn) publishEncoded(event Event) {
 	t.hub.Append(event)
 	t.broker.flusher.Dirty(t, len(event.JSON))
+}
+
+// publishDurable hands events to the readers that went into the journal ahead of
+// what is durable now.
+func (t *turn) publishDurable(events []Event) {
+	for _, event := range events {
+		t.publishEncoded(event)
+		t.hub.Persisted(event.Number)
+	}
 }
 
 // deadlineTime is when the turn ends whatever happens. It counts from the
