@@ -12,9 +12,10 @@ TESTFLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 K8S_VERSION := $(shell sed -n 's/^\tk8s.io\/apiserver v0\./v1./p' go.mod)
-# kubectl finds these on PATH; the others answer its shell completion.
-PLUGINS := kubectl-create-conversation kubectl-create-turn kubectl-chat kubectl-sandbox
-LINKS := $(PLUGINS) $(PLUGINS:kubectl-%=kubectl_complete-%)
+# kubectl finds these on PATH; the last two answer its shell completion, which asks
+# nobody for what stands behind its own create.
+LINKS := kubectl-create-conversation kubectl-create-turn kubectl-chat kubectl-sandbox \
+	kubectl_complete-chat kubectl_complete-sandbox
 
 # Where hack/ensure-go.sh puts Go if the one there is too old.
 export PATH := $(CURDIR)/_output/go/bin:$(PATH)

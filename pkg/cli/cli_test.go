@@ -32,13 +32,45 @@ func TestCompletionNamesConversations(t *testing.T) {
 	for _, name := range []string{"tea", "teapot", "coffee"} {
 		a.conversations[name] = &tightbeamv1.Conversation{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	}
-	for _, plugin := range []string{"kubectl_complete-create-turn", "kubectl_complete-chat"} {
-		out, _, err := a.run(plugin, "", "te")
+	for plugin, args := range map[string][]string{"kubectl-create-turn": {"__complete", "te"}, "kubectl_complete-chat": {"te"}} {
+		out, _, err := a.run(plugin, "", args...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(out, "tea\n") || !strings.Contains(out, "teapot\n") || strings.Contains(out, "coffee") || !strings.HasSuffix(out, ":4\n") {
 			t.Errorf("%s completes te to %q", plugin, out)
+		}
+	}
+}
+
+func TestHelpShowsTheFlagsOfTheCommandAndNotThoseOfAll(t *testing.T) {
+	a := newAPI(t)
+	out, _, err := a.run("kubectl-chat", "", "--help")
+	if err != nil || !strings.Contains(out, "--model") || strings.Contains(out, "--certificate-authority") || !strings.Contains(out, "kubectl options") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// They are there, and completed.
+	if out, _, err = a.run("kubectl-chat", "", "__complete", "--certificate-a"); err != nil || !strings.Contains(out, "--certificate-authority") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestWhoMistypesIsToldWhereItStands(t *testing.T) {
+	a := newAPI(t)
+	for _, test := range []struct {
+		plugin, want string
+		args         []string
+	}{
+		{"kubectl-chat", "unknown flag: --modl\nSee 'kubectl chat --help'", []string{"tea", "--modl", "x"}},
+		{"kubectl-create-turn", "CONVERSATION is missing: kubectl create turn CONVERSATION --message=TEXT\nSee", nil},
+		{"kubectl-create-conversation", "kubectl get tightbeammodels", []string{"tea"}},
+		{"kubectl-sandbox", `unknown command "exce" for "kubectl sandbox": did you mean exec?`, []string{"exce", "box"}},
+		{"kubectl-sandbox", "See 'kubectl sandbox --help'", []string{"delete", "box"}},
+		{"kubectl-sandbox", "kubectl get runtimeenvironments", []string{"create", "box"}},
+		{"kubectl-sandbox", "unknown shorthand flag: 'l' in -l; what shall run comes behind two dashes", []string{"exec", "box", "ls", "-l"}},
+	} {
+		if _, _, err := a.run(test.plugin, "", test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s %q: %v, want %q", test.plugin, test.args, err, test.want)
 		}
 	}
 }

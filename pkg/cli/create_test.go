@@ -149,7 +149,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"kubectl-create-turn", "tea --message-file -", "is empty"},
 		{"kubectl-create-turn", "tea --image " + notText, "not one of image/png"},
 		{"kubectl-create-conversation", "tea", "model"},
-		{"kubectl-create-conversation", "tea --model=", "--model is empty"},
+		{"kubectl-create-conversation", "tea --model=", "--model is missing"},
 		{"kubectl-create-conversation", "tea --model m --fork-from coffee@x", `"x" is not the index of a message`},
 		{"kubectl-chat", "nosuch", "give --model to begin it"},
 		{"kubectl-chat", "a b", "one CONVERSATION is expected"},

@@ -64,7 +64,6 @@ model that answers in it.`,
 	flags.Int32Var(&f.maxMessages, "history-max-messages", 0, "Send no more than the newest messages to the provider.")
 	flags.DurationVar(&f.ttl, "ttl", 0, "How long it is kept after its last turn. Default: for ever.")
 	flags.StringVar(&f.forkFrom, "fork-from", "", "CONVERSATION or CONVERSATION@INDEX: begin with a copy of that log, up to the message of that index.")
-	_ = command.MarkFlagRequired("model")
 	command.ValidArgsFunction = cobra.NoFileCompletions
 	_ = command.RegisterFlagCompletionFunc("model", completeModels(target))
 	_ = command.RegisterFlagCompletionFunc("fork-from", completeConversations(target))
@@ -104,7 +103,7 @@ func (f *conversationFlags) conversation(namespace, name string, given func(flag
 		return nil, err
 	}
 	if f.model == "" {
-		return nil, errors.New("--model is empty")
+		return nil, errors.New("--model is missing: `kubectl get tightbeammodels` lists what there is")
 	}
 	conversation := &tightbeamv1.Conversation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},

@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"safebeam.dev/safebeam/pkg/cli/request"
 	"safebeam.dev/safebeam/pkg/cli/sandbox"
 )
 
 // Plugins are the programs that kubectl looks for on PATH, by their names, and
-// the ones that it asks for completions of their arguments.
+// the ones that it asks for completions of their arguments: of all but those below
+// its own create, behind which it asks nobody.
 func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Command {
 	plugins := map[string]func() *cobra.Command{}
 	for words, command := range map[string]func(path string, streams genericiooptions.IOStreams) *cobra.Command{
@@ -22,9 +24,12 @@ func Plugins(streams genericiooptions.IOStreams) map[string]func() *cobra.Comman
 		"chat":                newChat,
 		"sandbox":             sandbox.New,
 	} {
-		file, path := strings.ReplaceAll(words, " ", "-"), "kubectl "+words
-		plugins["kubectl-"+file] = func() *cobra.Command { return standsAlone(path, command(path, streams), streams) }
-		plugins["kubectl_complete-"+file] = func() *cobra.Command { return completionOf(standsAlone(path, command(path, streams), streams)) }
+		below, path := strings.ReplaceAll(words, " ", "-"), "kubectl "+words
+		plugin := func() *cobra.Command { return standsAlone(path, command(path, streams), streams) }
+		plugins["kubectl-"+below] = plugin
+		if !strings.HasPrefix(words, "create ") {
+			plugins["kubectl_complete-"+below] = func() *cobra.Command { return completionOf(plugin()) }
+		}
 	}
 	return plugins
 }
@@ -35,7 +40,7 @@ func Commands(streams genericiooptions.IOStreams) []*cobra.Command {
 	create := &cobra.Command{
 		Use:   "create",
 		Short: "Create a turn or a conversation",
-		Args:  cobra.NoArgs,
+		Args:  request.SubcommandsOnly,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	create.AddCommand(newCreateTurn("safebeam create turn", streams), newCreateConversation("safebeam create conversation", streams))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +37,10 @@ type Target struct {
 // AddTarget adds kubectl's flags to a command.
 func AddTarget(command *cobra.Command) *Target {
 	t := &Target{command: command, flags: genericclioptions.NewConfigFlags(true)}
-	t.flags.AddFlags(command.Flags())
+	flags := pflag.NewFlagSet("target", pflag.ContinueOnError)
+	t.flags.AddFlags(flags)
+	command.Flags().AddFlagSet(flags)
+	keepApart(command, flags)
 	_ = command.RegisterFlagCompletionFunc("namespace", cobra.NoFileCompletions)
 	return t
 }

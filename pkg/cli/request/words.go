@@ -9,28 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/utils/ptr"
 )
-
-// OneName takes one argument, and says which.
-func OneName(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return fmt.Errorf("%s is missing", what)
-		case len(args) > 1:
-			return fmt.Errorf("one %s is expected, not %q: quote what has spaces in it", what, args)
-		}
-		return nil
-	}
-}
-
-// Examples fills the command's name into its examples.
-func Examples(text, path string) string {
-	return strings.TrimPrefix(fmt.Sprintf(text, path), "\n")
-}
 
 // Seconds is a duration as the API has it, rounded up.
 func Seconds(flag string, d time.Duration, least int64) (*int32, error) {

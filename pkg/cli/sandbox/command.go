@@ -22,7 +22,8 @@ func New(path string, streams genericiooptions.IOStreams) *cobra.Command {
 		Aliases: []string{"sb"},
 		Short:   "Run code in sandboxes",
 		Long: `Run code that nobody trusts: in sandboxes that are made for it, and from which
-nothing gets out.`,
+nothing gets out. What is not here is kubectl's own: kubectl get, describe or
+delete sandbox NAME.`,
 		Example: request.Examples(`
   # Run a script in a sandbox of its own, which goes when it ends
   %[1]s run --runtime python:3.10 -f script.py
@@ -32,8 +33,9 @@ nothing gets out.`,
   %[1]s exec -it box -- bash
   %[1]s cp data.csv box:/workspace/
   %[1]s ls box:/workspace`, path),
-		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+		Args:                  request.SubcommandsOnly,
+		RunE:                  func(command *cobra.Command, _ []string) error { return command.Help() },
+		DisableFlagsInUseLine: true,
 	}
 	command.AddCommand(
 		newCreate(path+" create", streams), newRun(path+" run", streams), newExec(path+" exec", streams),

@@ -39,9 +39,9 @@ of what is copied, and devices, are left out. The sandbox needs a tar.`,
   # Through pipes
   pg_dump shop | %[1]s - box:/workspace/shop.sql
   %[1]s box:/workspace/result.json - | jq .`, path),
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(command *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return errors.New("a source and a target are expected")
+				return request.Misused(command, "a source and a target are expected")
 			}
 			return nil
 		},

@@ -43,7 +43,6 @@ kubectl delete sandbox NAME.`,
 	f.add(command, flags, target)
 	flags.BoolVar(&wait, "wait", false, "Wait until it is Running.")
 	flags.DurationVar(&patience, "running-timeout", patience, "With --wait: how long.")
-	_ = command.MarkFlagRequired("runtime")
 	command.ValidArgsFunction = cobra.NoFileCompletions
 
 	command.RunE = func(command *cobra.Command, args []string) error {

@@ -5,9 +5,9 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,19 +38,22 @@ The command ends with the connection. What shall go on is an execution: see run.
 		Args: func(command *cobra.Command, args []string) error {
 			switch dash := command.ArgsLenAtDash(); {
 			case len(args) == 0 || dash == 0:
-				return errors.New("NAME is missing")
+				return request.Misused(command, "NAME is missing: %s", command.UseLine())
 			case dash > 1:
-				return fmt.Errorf("one NAME is expected, not %q", args[:dash])
+				return request.Misused(command, "one NAME is expected, not %q", args[:dash])
 			case dash < 0 && len(args) > 1:
-				return errors.New("what shall run comes behind two dashes: NAME -- COMMAND")
+				return request.Misused(command, "what shall run comes behind two dashes: %s -- %s", args[0], strings.Join(args[1:], " "))
 			case len(args) == 1:
-				return errors.New("COMMAND is missing: NAME -- COMMAND")
+				return request.Misused(command, "COMMAND is missing: %s", command.UseLine())
 			}
 			return nil
 		},
 		DisableFlagsInUseLine: true,
 	}
 	target := request.AddTarget(command)
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return request.Misused(command, "%w; what shall run comes behind two dashes: %s", err, command.UseLine())
+	})
 	command.Flags().BoolVarP(&stdin, "stdin", "i", false, "Hand standard input to the command.")
 	command.Flags().BoolVarP(&tty, "tty", "t", false, "Give the command a terminal.")
 	command.ValidArgsFunction = request.First(completeSandboxes(target))

@@ -67,7 +67,7 @@ What runs is an Execution: its output stays readable for an hour, see logs. With
 				dash = len(args)
 			}
 			if dash > 1 {
-				return fmt.Errorf("one NAME is expected, not %q: what shall run comes behind two dashes", args[:dash])
+				return request.Misused(command, "one NAME is expected, not %q: what shall run comes behind two dashes", args[:dash])
 			}
 			return nil
 		},

@@ -336,7 +336,7 @@ func TestCreateSaysWhatItWouldSend(t *testing.T) {
 		}
 	}
 	for says, args := range map[string][]string{
-		"quantities":   {"--memory", "much"},
+		"512Mi":        {"--memory", "much"},
 		"--lifetime":   {"--lifetime", "-1s"},
 		"NAME=VALUE":   {"--env", "A"},
 		"runtimeenvir": {"--runtime", ""},

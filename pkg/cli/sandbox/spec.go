@@ -48,7 +48,7 @@ func (f *specFlags) add(command *cobra.Command, flags *pflag.FlagSet, target *re
 // sandbox is the object that the flags describe.
 func (f *specFlags) sandbox(namespace, name string, given func(flag string) bool) (*llmsafespacev1.Sandbox, error) {
 	if f.runtime == "" {
-		return nil, errors.New("--runtime is missing; `kubectl get runtimeenvironments` lists what there is")
+		return nil, errors.New("--runtime is missing: `kubectl get runtimeenvironments` lists what there is")
 	}
 	s := &llmsafespacev1.Sandbox{
 		TypeMeta:   metav1.TypeMeta{APIVersion: llmsafespacev1.SchemeGroupVersion.String(), Kind: "Sandbox"},
@@ -68,15 +68,19 @@ func (f *specFlags) sandbox(namespace, name string, given func(flag string) bool
 	}
 	var resources llmsafespacev1.Resources
 	for _, q := range []struct {
-		flag, text string
-		quantity   **resource.Quantity
-	}{{"cpu", f.cpu, &resources.CPU}, {"memory", f.memory, &resources.Memory}, {"ephemeral-storage", f.storage, &resources.EphemeralStorage}} {
+		flag, text, such string
+		quantity         **resource.Quantity
+	}{
+		{"cpu", f.cpu, "500m or 2", &resources.CPU},
+		{"memory", f.memory, "512Mi", &resources.Memory},
+		{"ephemeral-storage", f.storage, "1Gi", &resources.EphemeralStorage},
+	} {
 		if !given(q.flag) {
 			continue
 		}
 		quantity, err := resource.ParseQuantity(q.text)
 		if err != nil {
-			return nil, fmt.Errorf("--%s=%s: %w", q.flag, q.text, err)
+			return nil, fmt.Errorf("--%s=%s: it must be a quantity such as %s", q.flag, q.text, q.such)
 		}
 		*q.quantity = &quantity
 		s.Spec.Resources = &resources

@@ -1,0 +1,67 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package request
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Misused is the error of a command that was not called as it has to be. It says
+// where that stands.
+func Misused(command *cobra.Command, format string, args ...any) error {
+	return fmt.Errorf("%w\nSee '%s --help' for usage and examples", fmt.Errorf(format, args...), command.CommandPath())
+}
+
+// OneName takes one argument, and says which.
+func OneName(what string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return Misused(command, "%s is missing: %s", what, command.UseLine())
+		case len(args) > 1:
+			return Misused(command, "one %s is expected, not %q: quote what has spaces in it", what, args)
+		}
+		return nil
+	}
+}
+
+// SubcommandsOnly is for commands that do nothing but have others below them.
+func SubcommandsOnly(command *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	command.SuggestionsMinimumDistance = 2 // cobra's, which it sets for itself too late for us
+	if names := command.SuggestionsFor(args[0]); len(names) > 0 {
+		meant = ": did you mean " + strings.Join(names, " or ") + "?"
+	}
+	return Misused(command, "unknown command %q for %q%s", args[0], command.CommandPath(), meant)
+}
+
+// Examples fills the command's name into its examples.
+func Examples(text, path string) string {
+	return strings.TrimPrefix(fmt.Sprintf(text, path), "\n")
+}
+
+// keepApart keeps flags that all commands have out of the help of one, as
+// kubectl does: its own would be lost among them.
+func keepApart(command *cobra.Command, common *pflag.FlagSet) {
+	usage := command.UsageFunc()
+	command.SetUsageFunc(func(command *cobra.Command) error {
+		// Only here: completion leaves hidden flags out.
+		hide := func(hidden bool) { common.VisitAll(func(flag *pflag.Flag) { flag.Hidden = hidden }) }
+		hide(true)
+		defer hide(false)
+		if err := usage(command); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(command.OutOrStderr(), "\nkubectl's flags for the server, the user and the namespace (-n) are there, too:\nsee kubectl options.\n")
+		return err
+	})
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return Misused(command, "%w", err) })
+}
