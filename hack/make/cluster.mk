@@ -14,7 +14,7 @@ NEEDS := $(if $(E2E_KUBECONFIG),kubectl,image-tarballs)
 
 .PHONY: e2e-cluster
 e2e-cluster: $(NEEDS) ## End-to-end tests as it is deployed; E2E_KUBECONFIG=… for any cluster
-	$(ON_CLUSTER) go test ./test/cluster -count=1 -timeout=30m $(TESTFLAGS)
+	$(ON_CLUSTER) go test ./test/cluster -count=1 -timeout=60m $(TESTFLAGS)
 
 .PHONY: bench-cluster
 bench-cluster: $(NEEDS) ## Time to first token, load and requests through a real kube-apiserver; BENCHFLAGS=-short

@@ -34,13 +34,13 @@ func TestNamespaceDeletionThatWaitedForUsEnds(t *testing.T) {
 		kubectl(t, "", "-n", system, "scale", "deployment", "safebeam-apiserver", "--replicas="+replicas)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		_, _ = tryKubectl(ctx, "", "-n", system, "scale", "deployment", "safebeam-apiserver", "--replicas=1")
 	})
 	before := serverPod(t)
 	scale("0")
-	kubectl(t, "", "-n", system, "wait", "--for=delete", "pod/"+before, "--timeout=60s")
+	kubectl(t, "", "-n", system, "wait", "--for=delete", "pod/"+before, patience)
 	if err := kube.CoreV1().Namespaces().Delete(t.Context(), ns, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +58,9 @@ func TestNamespaceDeletionThatWaitedForUsEnds(t *testing.T) {
 	})
 	time.Sleep(10 * time.Second) // tries that fail are further and further apart
 	scale("1")
-	kubectl(t, "", "wait", "--for=condition=Available", "--timeout=120s", "apiservice", "v1.tightbeam.dev")
+	kubectl(t, "", "wait", "--for=condition=Available", patience, "apiservice", "v1.tightbeam.dev")
 	back := time.Now()
-	eventually(t, 60*time.Second, func(ctx context.Context) error {
+	inTime(t, 60*time.Second, func(ctx context.Context) error {
 		_, err := kube.CoreV1().Namespaces().Get(ctx, ns, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -112,7 +112,7 @@ func TestWritesWorkWithoutThePolicyAPI(t *testing.T) {
 		}
 		serverUp(t, before)
 		step("our server up")
-		kubectl(t, "", "-n", system, "rollout", "status", "--timeout=120s", "deployment", "safebeam-apiserver")
+		kubectl(t, "", "-n", system, "rollout", "status", patience, "deployment", "safebeam-apiserver")
 		step("rolled out")
 	}
 	const version = "admissionregistration.k8s.io/v1/"

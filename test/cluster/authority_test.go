@@ -40,7 +40,7 @@ func TestServerPutsItsAuthorityBack(t *testing.T) {
 			}
 			return nil
 		})
-		kubectl(t, "", "wait", "--for=condition=Available", "--timeout=60s", "apiservice", service)
+		kubectl(t, "", "wait", "--for=condition=Available", patience, "apiservice", service)
 	}
 	kubectl(t, "", "get", "turns", "-A")
 }

@@ -144,7 +144,7 @@ func firstWord(t *testing.T, namespace string) time.Time {
 // noJobs takes all jobs of a namespace away.
 func noJobs(t *testing.T, namespace string) {
 	t.Helper()
-	kubectl(t, "", "-n", namespace, "delete", "jobs", "--all", "--cascade=foreground", "--timeout=60s")
+	kubectl(t, "", "-n", namespace, "delete", "jobs", "--all", "--cascade=foreground", patience)
 	eventually(t, 30*time.Second, func(ctx context.Context) error {
 		pods, err := kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 		if err == nil && len(pods.Items) > 0 {

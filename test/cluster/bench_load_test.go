@@ -129,7 +129,7 @@ spec: {provider: echo, model: echo, jobs: {max: 4, turnsPerJob: 50}, parameters:
 	figure("cluster_deltas_read_per_second", rate, "1/s")
 	stop()
 	readers.Wait()
-	kubectl(t, "", "delete", "namespace", ns, "--timeout=120s")
+	kubectl(t, "", "delete", "namespace", ns, patience)
 }
 
 // TestBenchRequests counts what one warm turn costs: its client's requests,

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
@@ -47,7 +45,7 @@ func TestKubectlReadsWaitsAndSelects(t *testing.T) {
 	ns := namespace(t)
 	echo(t, ns, `{}`)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), busy*time.Minute)
 	defer cancel()
 	watch := exec.CommandContext(ctx, "kubectl", "-n", ns, "get", "turns", "-w", "--output-watch-events")
 	watch.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
@@ -72,7 +70,7 @@ func TestKubectlReadsWaitsAndSelects(t *testing.T) {
 		t.Errorf("get -w:\n%s", seen)
 	}
 
-	kubectl(t, "", "-n", ns, "wait", "--for=condition=Complete", "--timeout=60s", "turn/"+turn.Name)
+	kubectl(t, "", "-n", ns, "wait", "--for=condition=Complete", patience, "turn/"+turn.Name)
 	if described := kubectl(t, "", "-n", ns, "describe", "turn", turn.Name); !strings.Contains(described, "Succeeded") || !strings.Contains(described, "echo") {
 		t.Errorf("describe:\n%s", described)
 	}
@@ -139,33 +137,6 @@ func TestPluginsCreateTurns(t *testing.T) {
 	}
 }
 
-func TestQuotaCountsTurns(t *testing.T) {
-	needCluster(t)
-	t.Parallel()
-	ns := namespace(t)
-	echo(t, ns, `{delayMillis: 1000, deltas: 20}`)
-	apply(t, ns, `
-apiVersion: v1
-kind: ResourceQuota
-metadata: {name: turns}
-spec: {hard: {count/turns.tightbeam.dev: "2", count/tightbeammodels.tightbeam.dev: "1"}}
-`)
-	eventually(t, 60*time.Second, func(ctx context.Context) error {
-		quota, err := kube.CoreV1().ResourceQuotas(ns).Get(ctx, "turns", metav1.GetOptions{})
-		if err == nil && len(quota.Status.Hard) < 2 {
-			err = fmt.Errorf("kube-controller-manager has not counted yet: %+v", quota.Status)
-		}
-		return err
-	})
-	say(t, ns, "one")
-	say(t, ns, "two")
-	_, err := own.TightbeamV1().Turns(ns).Create(t.Context(), newTurn("c", "three"), metav1.CreateOptions{})
-	if err == nil || !strings.Contains(err.Error(), "exceeded quota: turns") {
-		t.Errorf("the third turn: %v", err)
-	}
-	refused(t, "exceeded quota", "apiVersion: tightbeam.dev/v1\nkind: TightbeamModel\nmetadata: {name: more}\nspec: {provider: echo, model: echo}\n", "-n", ns, "create", "-f", "-")
-}
-
 // The cluster's own policies and webhooks hold for aggregated types as well.
 func TestAdmissionPolicyOfTheClusterHolds(t *testing.T) {
 	needCluster(t)
@@ -189,7 +160,7 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 `, ns)
 	apply(t, ns, policy)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if out, err := tryKubectl(ctx, policy, "delete", "-f", "-"); err != nil {
 			t.Error(out)
@@ -231,10 +202,10 @@ func TestDeletionCascades(t *testing.T) {
 			return err
 		})
 	}
-	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", "--timeout=30s")
+	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", patience)
 	none(10*time.Second, "turns")
 	refused(t, "NotFound", "", "get", "--raw", "/apis/tightbeam.dev/v1/namespaces/"+ns+"/conversations/c/log")
-	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", "--timeout=30s")
+	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", patience)
 	none(30*time.Second, "jobs")
 	none(30*time.Second, "pods")
 	none(30*time.Second, "networkpolicies")
@@ -249,7 +220,7 @@ func TestNamespaceTakesEverythingAlong(t *testing.T) {
 		say(t, ns, "x")
 	}
 	eventually(t, 60*time.Second, func(ctx context.Context) error { _, err := oneRunning(ctx, ns); return err })
-	kubectl(t, "", "delete", "namespace", ns, "--timeout=120s")
+	kubectl(t, "", "delete", "namespace", ns, patience)
 	for _, resource := range []string{"tbm", "conv", "turns"} {
 		if out := kubectl(t, "", "get", resource, "-A", "-o", "custom-columns=N:.metadata.namespace", "--no-headers"); strings.Contains(out, ns) {
 			t.Errorf("%s of %s are left", resource, ns)

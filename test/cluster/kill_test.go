@@ -162,7 +162,7 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 	})
 	phases := map[tightbeamv1.TurnPhase]int{}
 	for _, turn := range turns {
-		phases[terminal(t, turn, 240*time.Second).Status.Phase]++
+		phases[terminal(t, turn, 120*time.Second).Status.Phase]++
 	}
 	stop()
 	killer.Wait()
@@ -196,7 +196,7 @@ func TestNodeDrainedAndUncordonedLosesNothing(t *testing.T) {
 	before := serverPod(t)
 	node := nodes.Items[0].Name
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if out, err := tryKubectl(ctx, "", "uncordon", node); err != nil {
 			t.Error(out)

@@ -48,10 +48,10 @@ func TestUninstallAndMovingOverFromCRDs(t *testing.T) {
 	echo(t, ns, `{}`)
 	say(t, ns, "x")
 
-	kubectl(t, "", "delete", "tightbeammodels,tightbeamchannels,conversations,warmpools,sandboxes", "--all", "-A", "--timeout=60s")
+	kubectl(t, "", "delete", "tightbeammodels,tightbeamchannels,conversations,warmpools,sandboxes", "--all", "-A", patience)
 	kubectl(t, "", append([]string{"delete", "apiservice"}, apiServices...)...)
-	kubectl(t, "", "delete", "-k", deploy, "--ignore-not-found", "--timeout=90s")
-	kubectl(t, "", "delete", "namespace", ns, "--timeout=60s")
+	kubectl(t, "", "delete", "-k", deploy, "--ignore-not-found", patience)
+	kubectl(t, "", "delete", "namespace", ns, patience)
 	for _, kind := range []string{"clusterroles", "clusterrolebindings", "validatingadmissionpolicies", "validatingadmissionpolicybindings", "apiservices", "namespaces"} {
 		for _, line := range strings.Split(kubectl(t, "", "get", kind, "-o", "name"), "\n") {
 			if strings.Contains(line, "safebeam") || strings.Contains(line, "tightbeam") || strings.Contains(line, "llmsafespace") {
@@ -61,7 +61,7 @@ func TestUninstallAndMovingOverFromCRDs(t *testing.T) {
 	}
 
 	kubectl(t, seedCRDs, "apply", "-f", "-")
-	kubectl(t, "", "wait", "--for=condition=Established", "--timeout=30s", "crd/tightbeammodels.tightbeam.dev", "crd/tightbeamchannels.tightbeam.dev")
+	kubectl(t, "", "wait", "--for=condition=Established", patience, "crd/tightbeammodels.tightbeam.dev", "crd/tightbeamchannels.tightbeam.dev")
 	ns = closedNamespace(t)
 	manifest, err := os.ReadFile(filepath.Join(root, "artifacts/examples/tightbeammodel.yaml"))
 	if err != nil {
@@ -70,19 +70,19 @@ func TestUninstallAndMovingOverFromCRDs(t *testing.T) {
 	kubectl(t, strings.ReplaceAll(string(manifest), "workspace-my-ws", ns), "apply", "-f", "-")
 
 	saved := kubectl(t, "", "get", "tightbeammodels.tightbeam.dev,tightbeamchannels.tightbeam.dev", "-A", "-o", "yaml")
-	kubectl(t, "", "delete", "crd", "tightbeammodels.tightbeam.dev", "tightbeamchannels.tightbeam.dev", "--timeout=60s")
+	kubectl(t, "", "delete", "crd", "tightbeammodels.tightbeam.dev", "tightbeamchannels.tightbeam.dev", patience)
 	eventually(t, 60*time.Second, func(ctx context.Context) error {
 		_, err := tryKubectl(ctx, "", "wait", "--for=delete", "apiservice", "v1.tightbeam.dev", "--timeout=10s")
 		return err
 	})
 	kubectl(t, "", "apply", "-k", deploy)
-	kubectl(t, "", append([]string{"wait", "--for=condition=Available", "--timeout=120s", "apiservice"}, apiServices...)...)
+	kubectl(t, "", append([]string{"wait", "--for=condition=Available", patience, "apiservice"}, apiServices...)...)
 	kubectl(t, saved, "apply", "-f", "-")
 	model, err := own.TightbeamV1().TightbeamModels(ns).Get(t.Context(), "claude-sonnet", metav1.GetOptions{})
 	if err != nil || model.Spec.SecretName != "llm-anthropic-key" {
 		t.Errorf("%+v, %v", model, err)
 	}
 	for _, deployment := range []string{"safebeam-apiserver", "safebeam-controller"} {
-		kubectl(t, "", "-n", system, "rollout", "status", "--timeout=120s", "deployment", deployment)
+		kubectl(t, "", "-n", system, "rollout", "status", patience, "deployment", deployment)
 	}
 }

@@ -51,9 +51,9 @@ func TestClustersControllersAreContentWithUs(t *testing.T) {
 	}
 	// A test before this one takes our types away, and the collector looks every
 	// 30 s for such as have come, a second time if it met them half there.
-	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", "--timeout=90s")
-	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", "--timeout=30s")
-	kubectl(t, "", "delete", "namespace", ns, "--timeout=60s")
+	kubectl(t, "", "-n", ns, "delete", "conversation", "c", "--cascade=foreground", patience)
+	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", patience)
+	kubectl(t, "", "delete", "namespace", ns, patience)
 
 	// The collector looks again every 30 s at what it could not do at once.
 	time.Sleep(30 * time.Second)

@@ -84,11 +84,11 @@ func setUp() error {
 		return err
 	}
 	for _, deployment := range []string{"safebeam-apiserver", "safebeam-controller"} {
-		if err := run("kubectl", "-n", system, "rollout", "status", "--timeout=120s", "deployment", deployment); err != nil {
+		if err := run("kubectl", "-n", system, "rollout", "status", patience, "deployment", deployment); err != nil {
 			return err
 		}
 	}
-	return run("kubectl", append([]string{"wait", "--for=condition=Available", "--timeout=60s", "apiservice"}, apiServices...)...)
+	return run("kubectl", append([]string{"wait", "--for=condition=Available", patience, "apiservice"}, apiServices...)...)
 }
 
 // bootLocal starts hack/cluster, with the images that `make images` has made.

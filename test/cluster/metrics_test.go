@@ -69,7 +69,7 @@ func scraper(t *testing.T, name string) string {
 	kubectl(t, "", "-n", system, "create", "serviceaccount", name)
 	kubectl(t, "", "create", "clusterrolebinding", name, "--clusterrole=safebeam-metrics", "--serviceaccount="+system+":"+name)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		_, _ = tryKubectl(ctx, "", "-n", system, "delete", "serviceaccount", name)
 		_, _ = tryKubectl(ctx, "", "delete", "clusterrolebinding", name)
@@ -118,7 +118,7 @@ func TestHealthAndMetricsByKubectl(t *testing.T) {
 	// Who may not read them does not.
 	kubectl(t, "", "-n", system, "create", "serviceaccount", "e2e-nobody")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		_, _ = tryKubectl(ctx, "", "-n", system, "delete", "serviceaccount", "e2e-nobody")
 	})

@@ -85,7 +85,7 @@ spec: {provider: echo, model: echo, jobs: {max: 2, turnsPerJob: 4}, retry: {maxA
 	}()
 	phases := map[tightbeamv1.TurnPhase]int{}
 	for _, turn := range turns {
-		now := terminal(t, turn, 240*time.Second)
+		now := terminal(t, turn, 120*time.Second)
 		phases[now.Status.Phase]++
 		if now.Status.Phase == tightbeamv1.TurnFailed && now.Status.Error.Class != tightbeamv1.ErrorTruncated {
 			t.Errorf("turn %s failed: %+v", now.Name, now.Status.Error)

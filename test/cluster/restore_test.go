@@ -31,7 +31,7 @@ func TestSnapshotIsRestoredOntoANewVolume(t *testing.T) {
 	kubectl(t, "", "-n", system, "create", "serviceaccount", "e2e-backup")
 	kubectl(t, "", "create", "clusterrolebinding", "e2e-backup", "--clusterrole=safebeam-backup", "--serviceaccount="+system+":e2e-backup")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		_, _ = tryKubectl(ctx, "", "delete", "clusterrolebinding", "e2e-backup")
 		_, _ = tryKubectl(ctx, "", "-n", system, "delete", "serviceaccount", "e2e-backup")
@@ -55,11 +55,11 @@ func TestSnapshotIsRestoredOntoANewVolume(t *testing.T) {
 
 	before := serverPod(t)
 	kubectl(t, "", "-n", system, "scale", "deployment", "safebeam-apiserver", "--replicas=0")
-	kubectl(t, "", "-n", system, "wait", "--for=delete", "pod/"+before, "--timeout=60s")
-	kubectl(t, "", "-n", system, "delete", "pvc", "safebeam-apiserver", "--timeout=60s")
+	kubectl(t, "", "-n", system, "wait", "--for=delete", "pod/"+before, patience)
+	kubectl(t, "", "-n", system, "delete", "pvc", "safebeam-apiserver", patience)
 	kubectl(t, "", "apply", "-f", filepath.Join(root, "artifacts/deploy/apiserver/pvc.yaml"))
 	kubectl(t, "", "apply", "-f", filepath.Join(root, "artifacts/restore/pod.yaml"))
-	pod := []string{"-n", system, "wait", "pod/safebeam-restore", "--timeout=60s"}
+	pod := []string{"-n", system, "wait", "pod/safebeam-restore", patience}
 	kubectl(t, "", append(pod, "--for=jsonpath={.status.phase}=Running")...)
 	content, err := os.ReadFile(snapshot)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestSnapshotIsRestoredOntoANewVolume(t *testing.T) {
 	kubectl(t, "", "-n", system, "delete", "pod", "safebeam-restore")
 	kubectl(t, "", "-n", system, "scale", "deployment", "safebeam-apiserver", "--replicas=1")
 	serverUp(t, before)
-	kubectl(t, "", "wait", "--for=condition=Available", "--timeout=60s", "apiservice", "v1.tightbeam.dev")
+	kubectl(t, "", "wait", "--for=condition=Available", patience, "apiservice", "v1.tightbeam.dev")
 
 	now, err := own.TightbeamV1().Turns(ns).Get(t.Context(), kept.Name, metav1.GetOptions{})
 	if err != nil || now.UID != kept.UID || now.Status.Phase != tightbeamv1.TurnSucceeded {

@@ -88,22 +88,28 @@ func TestASandboxThatTheKernelEndsSaysSo(t *testing.T) {
 	onNode(t)
 	user := sandboxUser(t)
 	sandbox := user.Running(t, "box", small, func(s *v1.SandboxSpec) { s.Resources.Memory = ptr.To(resource.MustParse("64Mi")) })
+	pid := sandboxd(t, sandbox)
+	inside := func(file string) string { return fmt.Sprintf("/proc/%d/root/workspace/%s", pid, file) }
+	// An execution is Running before its process is: the process itself says that the
+	// agent is done with it, and waits until the agent is held.
 	user.Start(t, "hog", v1.ExecutionSpec{
 		Sandbox: "box", TimeoutSeconds: ptr.To[int32](600),
-		Command: []string{"sh", "-c", "sleep 3; dd if=/dev/zero of=/dev/shm/hog bs=64k; sleep 600"},
+		Command: []string{"sh", "-c", "touch ready; until [ -e go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/shm/hog bs=64k; sleep 600"},
 	})
-	eventually(t, 30*time.Second, func(ctx context.Context) error {
-		execution, err := own.LlmsafespaceV1().Executions(user.Namespace).Get(ctx, "hog", metav1.GetOptions{})
-		if err == nil && execution.Status.Phase != v1.ExecutionRunning {
-			err = fmt.Errorf("the execution is %s", execution.Status.Phase)
-		}
+	eventually(t, 30*time.Second, func(context.Context) error {
+		_, err := os.Stat(inside("ready"))
 		return err
 	})
-	pid := sandboxd(t, sandbox)
+	if execution, err := own.LlmsafespaceV1().Executions(user.Namespace).Get(t.Context(), "hog", metav1.GetOptions{}); err != nil || execution.Status.Phase != v1.ExecutionRunning {
+		t.Fatalf("the execution is %+v, %v", execution, err)
+	}
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(inside("go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	lost := user.Until(t, "box", v1.SandboxLost, v1.SandboxFailed, v1.SandboxTerminated)

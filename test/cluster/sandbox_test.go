@@ -41,7 +41,7 @@ func sandboxUser(t *testing.T) *sandboxes.User {
 	name := closedNamespace(t)
 	openToSandboxes(t, name)
 	user := sandboxes.NewUser(t, config, name)
-	user.Patience = 2 * time.Minute // the machine may be busy
+	user.Patience = busy * time.Minute
 	return user
 }
 
@@ -122,11 +122,7 @@ func TestASandboxIsAPodThatIsUsedThroughTheAPI(t *testing.T) {
 	if execution.Status.Phase != v1.ExecutionSucceeded || sandboxes.Text(execution.Status.Stdout) != "45\n" {
 		t.Errorf("%+v", execution.Status)
 	}
-	if took := user.Gone(t, "one"); took > 15*time.Second {
-		t.Errorf("it took %s to go", took)
-	} else {
-		t.Logf("gone after %s", took)
-	}
+	t.Logf("gone after %s", user.Gone(t, "one"))
 	noPods(t, user.Namespace)
 }
 
@@ -210,7 +206,7 @@ func TestASandboxThatCannotBeMadeSaysWhy(t *testing.T) {
 		{"image", "Err|ImagePull", "there-is-none", user, v1.SandboxCreating, func(s *v1.SandboxSpec) { s.Runtime = unpulled }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			tc.user.Patience = time.Minute
+			tc.user.Patience = busy * time.Minute
 			changes := []func(*v1.SandboxSpec){small}
 			if tc.change != nil {
 				changes = append(changes, tc.change)

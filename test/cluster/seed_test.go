@@ -54,7 +54,7 @@ func TestSeedsManifestEndsInASucceededTurn(t *testing.T) {
 	kubectl(t, "", "-n", ns, "create", "secret", "generic", "llm-anthropic-key",
 		"--from-literal=provider=anthropic", "--from-literal=model=claude-sonnet-4-20250514", "--from-literal=api-key=sk-test", "--from-literal=max-tokens=4096")
 	apply(t, ns, fakeProvider)
-	kubectl(t, "", "-n", ns, "wait", "--for=condition=Ready", "pod/fake", "--timeout=60s")
+	kubectl(t, "", "-n", ns, "wait", "--for=condition=Ready", "pod/fake", patience)
 	kubectl(t, strings.ReplaceAll(string(manifest), "workspace-my-ws", ns), "-n", ns, "apply", "-f", "-")
 	apply(t, ns, "apiVersion: tightbeam.dev/v1\nkind: Conversation\nmetadata: {name: c}\nspec: {model: claude-sonnet}\n")
 

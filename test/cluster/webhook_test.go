@@ -57,7 +57,7 @@ webhooks:
 	webhooks := configuration("Validating", "validate", "conversations") + configuration("Mutating", "mutate", "conversations")
 	apply(t, ns, webhooks)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if out, err := tryKubectl(ctx, webhooks, "delete", "-f", "-"); err != nil {
 			t.Error(out)

@@ -21,19 +21,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
-const (
-	// authorityLifetime is how long an authority is valid.
-	authorityLifetime = 10 * 365 * 24 * time.Hour
-	// replaceBefore is how long before its end an authority gets a successor.
-	replaceBefore = 2 * 365 * 24 * time.Hour
-	// publishBefore is how long a successor is published before it signs.
-	publishBefore = 30 * 24 * time.Hour
-	// backdate lets peers whose clock is a little behind accept what was
-	// signed just now.
-	backdate = 5 * time.Minute
-	// checkInterval is how often everything is looked at.
-	checkInterval = 12 * time.Hour
-)
+// backdate lets peers whose clock is a little behind accept what was signed just
+// now.
+const backdate = 5 * time.Minute
 
 // pair is a certificate and its key.
 type pair struct {
@@ -43,9 +33,10 @@ type pair struct {
 
 // Authority signs. It is safe for concurrent use.
 type Authority struct {
-	records Records
-	clock   clock.WithTicker
-	name    string
+	records   Records
+	clock     clock.WithTicker
+	name      string
+	lifetimes Lifetimes
 
 	mu       sync.Mutex
 	pairs    []pair // oldest first
@@ -55,8 +46,8 @@ type Authority struct {
 
 // NewAuthority loads the authority of that name from the store and makes it
 // if it is not there yet.
-func NewAuthority(ctx context.Context, records Records, name string, clock clock.WithTicker) (*Authority, error) {
-	a := &Authority{records: records, clock: clock, name: name}
+func NewAuthority(ctx context.Context, records Records, name string, lifetimes Lifetimes, clock clock.WithTicker) (*Authority, error) {
+	a := &Authority{records: records, clock: clock, name: name, lifetimes: lifetimes}
 	if err := a.refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -81,7 +72,8 @@ func (a *Authority) OnBundle(f func(bundle []byte)) {
 
 // Run replaces what is about to run out until ctx ends.
 func (a *Authority) Run(ctx context.Context) error {
-	ticker := a.clock.NewTicker(checkInterval)
+	interval := a.lifetimes.checkInterval()
+	ticker := a.clock.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -90,7 +82,7 @@ func (a *Authority) Run(ctx context.Context) error {
 		case <-ticker.C():
 		}
 		if err := a.refresh(ctx); err != nil {
-			klog.FromContext(ctx).Error(err, "Certificates not looked after, will try again", "after", checkInterval)
+			klog.FromContext(ctx).Error(err, "Certificates not looked after, will try again", "after", interval)
 		}
 	}
 }
@@ -110,11 +102,17 @@ func (a *Authority) refresh(ctx context.Context) error {
 		}
 	}
 	for _, serving := range a.servings {
-		if err := serving.refresh(a.clock.Now(), signer(a.clock.Now(), pairs)); err != nil {
+		if err := a.renew(serving); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// renew is called with the lock held.
+func (a *Authority) renew(serving *Serving) error {
+	now := a.clock.Now()
+	return serving.refresh(now, a.lifetimes, a.lifetimes.signer(now, a.pairs))
 }
 
 // load reads the authorities, and changes them in the store if it is time to.
@@ -125,13 +123,13 @@ func (a *Authority) load(ctx context.Context) ([]pair, error) {
 		if pairs, err = decode(record); err != nil {
 			return false, err
 		}
-		kept, renew := plan(a.clock.Now(), pairs)
+		kept, renew := a.lifetimes.plan(a.clock.Now(), pairs)
 		if !renew && len(kept) == len(pairs) {
 			return false, nil
 		}
 		pairs = kept
 		if renew {
-			successor, err := newAuthority(a.clock.Now(), a.name)
+			successor, err := newAuthority(a.clock.Now(), a.name, a.lifetimes.Authority)
 			if err != nil {
 				return false, err
 			}
@@ -142,37 +140,11 @@ func (a *Authority) load(ctx context.Context) ([]pair, error) {
 	return pairs, err
 }
 
-// plan drops the authorities that have run out and says whether the newest of
-// the rest needs a successor.
-func plan(now time.Time, pairs []pair) (kept []pair, renew bool) {
-	for _, p := range pairs {
-		if now.Before(p.certificate.NotAfter) {
-			kept = append(kept, p)
-		}
-	}
-	if len(kept) == 0 {
-		return nil, true
-	}
-	newest := kept[len(kept)-1].certificate
-	return kept, now.After(newest.NotAfter.Add(-replaceBefore))
-}
-
-// signer is the newest authority that has been published for long enough, or
-// the oldest if none has.
-func signer(now time.Time, pairs []pair) pair {
-	for i := len(pairs) - 1; i > 0; i-- {
-		if now.After(pairs[i].certificate.NotBefore.Add(backdate + publishBefore)) {
-			return pairs[i]
-		}
-	}
-	return pairs[0]
-}
-
-func newAuthority(now time.Time, name string) (pair, error) {
+func newAuthority(now time.Time, name string, lifetime time.Duration) (pair, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: fmt.Sprintf("%s@%d", name, now.Unix()), Organization: []string{"safebeam.dev"}},
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(authorityLifetime),
+		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,

@@ -45,7 +45,7 @@ var epoch = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func authority(t *testing.T, records Records, clock *testingclock.FakeClock) *Authority {
 	t.Helper()
-	a, err := NewAuthority(t.Context(), records, "test", clock)
+	a, err := NewAuthority(t.Context(), records, "test", DefaultLifetimes(), clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,17 +109,20 @@ func TestNobodyWhoReadsTheBundleMeetsACertificateTheyDoNotTrust(t *testing.T) {
 	var published [][]byte
 	a.OnBundle(func(bundle []byte) { published = append(published, bundle) })
 
-	// A client reads the bundle twenty days before it is used, over 25 years.
-	read := a.Bundle()
+	// Clients use a bundle that they read up to 360 days before, over 25 years.
+	const step = 20 * 24 * time.Hour
+	read := [][]byte{a.Bundle()}
 	for clock.Now().Before(epoch.AddDate(25, 0, 0)) {
-		clock.Step(20 * 24 * time.Hour)
+		clock.Step(step)
 		if err := a.refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := trusts(read, serving, "localhost", clock.Now()); err != nil {
+		if err := trusts(read[0], serving, "localhost", clock.Now()); err != nil {
 			t.Fatalf("%s: %v", clock.Now().Format(time.DateOnly), err)
 		}
-		read = a.Bundle()
+		if read = append(read, a.Bundle()); len(read) > 360/20 {
+			read = read[1:]
+		}
 	}
 	if replaced < 100 {
 		t.Errorf("the serving certificate was replaced %d times in 25 years", replaced)
@@ -149,7 +152,7 @@ func TestADamagedRecordIsNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewAuthority(t.Context(), store, "test", clock); err == nil {
+		if _, err := NewAuthority(t.Context(), store, "test", DefaultLifetimes(), clock); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 		store = records()
@@ -192,13 +195,13 @@ func TestARunningServerChangesItsCertificate(t *testing.T) {
 	first := serial()
 	// Real time does not go on, so the one that replaces it is good now as well.
 	a.mu.Lock()
-	err = serving.refresh(clock.Now(), signer(clock.Now(), a.pairs))
+	err = a.renew(serving)
 	a.mu.Unlock()
 	if err != nil || serial() != first {
 		t.Errorf("replaced before its time: %v", err)
 	}
 	serving.mu.Lock()
-	serving.leaf.NotAfter = clock.Now().Add(renewServingBefore - time.Minute)
+	serving.leaf.NotAfter = clock.Now().Add(a.lifetimes.renewBefore() - time.Minute)
 	serving.mu.Unlock()
 	if err := a.refresh(t.Context()); err != nil || serial() == first {
 		t.Errorf("not replaced: %v", err)

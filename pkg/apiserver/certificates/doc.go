@@ -10,7 +10,7 @@
 //     in the store alone, encrypted as --encryption-provider-config says for
 //     the resource credentials.internal.safebeam.dev.
 //   - An authority signs only after it has been in the published bundle for
-//     publishBefore, so that whoever reads the bundle that often never meets
+//     a tenth of its life, so that whoever reads the bundle that often never meets
 //     a certificate it cannot verify.
 //   - Two servers on one store agree on the authorities by compare-and-swap.
 package certificates

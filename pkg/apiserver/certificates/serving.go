@@ -17,13 +17,6 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-const (
-	// servingLifetime is how long a serving certificate is valid.
-	servingLifetime = 90 * 24 * time.Hour
-	// renewServingBefore is how long before its end it is replaced.
-	renewServingBefore = 30 * 24 * time.Hour
-)
-
 // Serving is the certificate of one server. It is replaced while the server
 // runs.
 type Serving struct {
@@ -48,7 +41,7 @@ func (a *Authority) Issue(name string, hosts ...string) (*Serving, error) {
 	s := &Serving{name: name, hosts: slices.Compact(hosts)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := s.refresh(a.clock.Now(), signer(a.clock.Now(), a.pairs)); err != nil {
+	if err := a.renew(s); err != nil {
 		return nil, err
 	}
 	a.servings = append(a.servings, s)
@@ -57,16 +50,16 @@ func (a *Authority) Issue(name string, hosts ...string) (*Serving, error) {
 
 // refresh replaces the certificate if it is about to run out or was signed by
 // another authority than is wanted now.
-func (s *Serving) refresh(now time.Time, by pair) error {
+func (s *Serving) refresh(now time.Time, lifetimes Lifetimes, by pair) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.leaf != nil && s.issuer.Equal(by.certificate) && now.Before(s.leaf.NotAfter.Add(-renewServingBefore)) {
+	if s.leaf != nil && s.issuer.Equal(by.certificate) && now.Before(s.leaf.NotAfter.Add(-lifetimes.renewBefore())) {
 		return nil
 	}
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: s.name, Organization: []string{"safebeam.dev"}},
 		NotBefore:   now.Add(-backdate),
-		NotAfter:    now.Add(servingLifetime),
+		NotAfter:    now.Add(lifetimes.Serving),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

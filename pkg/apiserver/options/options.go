@@ -48,6 +48,8 @@ type Options struct {
 	// Names are further host names and addresses that clients reach the
 	// server by.
 	Names []string
+	// Certificates are how long the server's own certificates are valid.
+	Certificates certificates.Lifetimes
 	// Standalone says who may do what. Nil: a kube-apiserver is asked.
 	Standalone *StandaloneOptions
 	// ShutdownDelay is how long readiness is off before the server takes no
@@ -83,6 +85,8 @@ func NewOptions() *Options {
 		Limits:      Limits{MaxRequestsInFlight: 2000, MaxMutatingRequestsInFlight: 1000, MaxStreams: 10000},
 		Sandboxes:   NewSandboxOptions(),
 		JobGrace:    30 * time.Second,
+
+		Certificates: certificates.DefaultLifetimes(),
 	}
 }
 
@@ -137,6 +141,10 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"How long the job of a running turn may stay away, its connection lost, before the turn is given to another job, or, if something of its answer was seen, fails.")
 	fs.StringSliceVar(&o.Names, "serving-names", o.Names,
 		"Further host names and addresses that clients reach this server by, for its certificate.")
+	fs.DurationVar(&o.Certificates.Serving, "serving-certificate-lifetime", o.Certificates.Serving,
+		"How long the certificates that the server signs for itself are valid. They are replaced, without a restart, when two thirds of it are over.")
+	fs.DurationVar(&o.Certificates.Authority, "authority-lifetime", o.Certificates.Authority,
+		"How long the authority that signs them is valid. When four fifths of it are over, a successor is published, which signs another tenth later. Pods keep the authorities that were published when they were made: a job or a sandbox that is older than a tenth of it may be unable to connect again.")
 	fs.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay,
 		"How long the server goes on serving, not ready, after it was told to end.")
 	if o.Standalone != nil {
@@ -155,6 +163,9 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--max-streams=%d must not be negative", o.Limits.MaxStreams))
 	}
 	errs = append(errs, o.Sandboxes.validate()...)
+	if err := o.Certificates.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("--authority-lifetime, --serving-certificate-lifetime: %w", err))
+	}
 	if o.JobGrace <= 0 {
 		errs = append(errs, fmt.Errorf("--job-grace=%v must be above 0", o.JobGrace))
 	}
@@ -234,7 +245,7 @@ func (o *Options) Config(ctx context.Context) (_ *Opened, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	if opened.Authority, err = certificates.NewAuthority(ctx, opened.Records, "serving-ca", clock.RealClock{}); err != nil {
+	if opened.Authority, err = certificates.NewAuthority(ctx, opened.Records, "serving-ca", o.Certificates, clock.RealClock{}); err != nil {
 		return nil, err
 	}
 	if err = o.apply(opened); err != nil {
