@@ -12,7 +12,6 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/client-go/tools/cache"
 
 	"safebeam.dev/safebeam/apis/llmsafespace/printing"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -76,31 +75,20 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		}
 		return inner
 	})
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: generic.Attrs(v1.ExecutionFields), Indexers: generic.IndexedBy("spec.sandbox", sandboxOf)}); err != nil {
 		return nil, err
 	}
 	executions := &REST{store}
 	return &Storages{
 		Execution: executions,
-		Status:    generic.NewStatusREST(store, statusStrategy{strategy}),
+		Status:    generic.NewStatusREST(store, newStatusStrategy(strategy)),
 		Log:       NewLogREST(executions, config.Events, config.Streams),
 		Cancel:    NewCancelREST(executions, config.Canceller),
 	}, nil
 }
 
-// indexers let the watch cache find the executions of one sandbox without
-// looking at all others.
-func indexers() *cache.Indexers {
-	return &cache.Indexers{
-		storage.FieldIndex("spec.sandbox"): func(obj any) ([]string, error) {
-			execution, ok := obj.(*v1.Execution)
-			if !ok {
-				return nil, generic.NotA("Execution", obj.(runtime.Object))
-			}
-			return []string{execution.Spec.Sandbox}, nil
-		},
-	}
-}
+// sandboxOf is by what executions are looked for most.
+func sandboxOf(execution *v1.Execution) string { return execution.Spec.Sandbox }
 
 // ShortNames are what people type.
 func (*REST) ShortNames() []string { return []string{"exe"} }

@@ -7,12 +7,8 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
@@ -20,23 +16,17 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	related related
 }
 
 func newStrategy(typer runtime.ObjectTyper, related related) strategy {
-	return strategy{typer, names.SimpleNameGenerator, related}
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), related}
 }
 
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+// AllowUnconditionalUpdate wants the resource version: two writers are to know of
+// each other.
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
-}
 
 // PrepareForCreate binds the execution to the sandbox that has the name now;
 // Validate says so where there is none.
@@ -73,7 +63,9 @@ func (s strategy) validateRelated(ctx context.Context, execution *v1.Execution) 
 	case err != nil:
 		return field.ErrorList{field.InternalError(path, err)}
 	case sandbox == nil || sandbox.UID != execution.Status.SandboxUID:
-		return field.ErrorList{field.NotFound(path, execution.Spec.Sandbox)}
+		missing := field.NotFound(path, execution.Spec.Sandbox)
+		missing.Detail = "there is no such Sandbox in this namespace: make it first"
+		return field.ErrorList{missing}
 	case sandbox.DeletionTimestamp != nil:
 		return field.ErrorList{field.Invalid(path, execution.Spec.Sandbox, "the sandbox is being deleted")}
 	case sandbox.Status.Phase.Terminal() || sandbox.Status.Phase == v1.SandboxTerminating:
@@ -114,38 +106,8 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.ExecutionUpdate(obj.(*v1.Execution), old.(*v1.Execution))
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	object, oldObject := obj.(*v1.Execution), old.(*v1.Execution)
-	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
-	object.Spec = oldObject.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ExecutionStatusUpdate(obj.(*v1.Execution), old.(*v1.Execution))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of an execution.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.Execution)
-	if !ok {
-		return nil, nil, generic.NotA("Execution", obj)
-	}
-	return object.Labels, v1.ExecutionFields(object), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(object, old *v1.Execution) { object.Spec = old.Spec }, validation.ExecutionStatusUpdate)
 }

@@ -87,7 +87,7 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		}
 		return inner
 	})
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: generic.Attrs(v1.SandboxFields)}); err != nil {
 		return nil, err
 	}
 	sandboxes := &REST{store, references}
@@ -97,7 +97,7 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	}
 	return &Storages{
 		Sandbox: sandboxes,
-		Status:  generic.NewStatusREST(store, statusStrategy{strategy}),
+		Status:  generic.NewStatusREST(store, newStatusStrategy(strategy)),
 		Exec:    &ExecREST{connected, config.Authorizer, config.Streams, config.Meter},
 		Files:   &FilesREST{connected, config.Streams, config.Meter},
 	}, nil

@@ -8,13 +8,9 @@ import (
 	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -24,8 +20,7 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	limits     validation.Limits
 	references reference.Reader
 	// shortfalls is Config.Shortfalls.
@@ -33,17 +28,12 @@ type strategy struct {
 }
 
 func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader, shortfalls func(*v1.SandboxSpec) []string) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits, references, shortfalls}
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), limits, references, shortfalls}
 }
 
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+// AllowUnconditionalUpdate wants the resource version: two writers are to know of
+// each other.
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
-}
 
 // PrepareForCreate makes of the sandbox what it becomes by the objects that it
 // names, as far as they are there; Validate says so where they are not. What
@@ -114,36 +104,8 @@ func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []st
 	return warnings
 }
 
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	object, oldObject := obj.(*v1.Sandbox), old.(*v1.Sandbox)
-	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
-	object.Spec = oldObject.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.SandboxStatusUpdate(obj.(*v1.Sandbox), old.(*v1.Sandbox))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a sandbox.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.Sandbox)
-	if !ok {
-		return nil, nil, generic.NotA("Sandbox", obj)
-	}
-	return object.Labels, v1.SandboxFields(object), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(object, old *v1.Sandbox) { object.Spec = old.Spec }, validation.SandboxStatusUpdate)
 }
