@@ -381,7 +381,7 @@ func (c *Controller) prepare(ctx context.Context, pod *v1.WarmPod, podUID types.
 		return 0, ignore(err)
 	}
 	if first {
-		c.Shelf.Made(poolOf(pod), now.Sub(pod.CreationTimestamp.Time))
+		c.Shelf.Made(ready, now.Sub(pod.CreationTimestamp.Time))
 	}
 	c.put(ready, podUID, connection)
 	return 0, nil

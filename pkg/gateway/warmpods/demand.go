@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 )
 
 const (
@@ -24,6 +26,12 @@ const (
 	minLead   = time.Second
 	// maxLead bounds what a pod that waited for a node, say, makes of the plan.
 	maxLead = 5 * time.Minute
+	// maxStretch bounds the lead that is planned with by the least that a pod took.
+	// The more pods are wanted the longer each of them waits for the others, and
+	// more came meanwhile: where starts are three quarters busy a burst is planned
+	// for in full, with four times as many; where they cannot keep up at all, more
+	// pods would only be wanted, and none be there sooner.
+	maxStretch = 4
 )
 
 // demand is what sandboxes asked of one pool of late.
@@ -35,6 +43,8 @@ type demand struct {
 	// before it: the first that is not too old is the largest.
 	peaks []peak
 	leads []time.Duration
+	// shortest is the least that a pod of this template took; zero: none was made.
+	shortest time.Duration
 	// refills are the claims that no new pod has made up for.
 	refills []time.Time
 	// lags are how long those took that a new pod did make up for, until they
@@ -88,6 +98,9 @@ func (d *demand) returned(now time.Time, whole bool) {
 
 // made records how long a pod took from its creation to Ready.
 func (d *demand) made(took time.Duration) {
+	if d.shortest == 0 || took < d.shortest {
+		d.shortest = took
+	}
 	d.leads = append(d.leads, took)
 	if len(d.leads) > leads {
 		d.leads = slices.Delete(d.leads, 0, 1)
@@ -95,13 +108,19 @@ func (d *demand) made(took time.Duration) {
 }
 
 // lead is how long making a pod takes: the longest of late, for it is bursts
-// that are planned for, and they make pods slower.
+// that are planned for, and they make pods slower. It does not follow them beyond
+// maxStretch.
 func (d *demand) lead() time.Duration {
 	if len(d.leads) == 0 {
 		return firstLead
 	}
-	return min(max(slices.Max(d.leads), minLead), maxLead)
+	longest := min(slices.Max(d.leads), maxStretch*d.shortest)
+	return min(max(longest, minLead), maxLead)
 }
+
+// changed says that pods are made of something else: how long that takes is not
+// known.
+func (d *demand) changed() { d.leads, d.shortest = nil, 0 }
 
 // peak is the largest number of arrivals within one lead since then, and when
 // it will have passed if nobody comes; the time is zero if there is none.
@@ -160,11 +179,12 @@ func (s *Shelf) Demand(name types.NamespacedName, within time.Duration) Demand {
 	return d
 }
 
-// Made tells how long a pod of the pool took from its creation to Ready.
-func (s *Shelf) Made(name types.NamespacedName, took time.Duration) {
+// Made tells how long a pod took from its creation to Ready.
+func (s *Shelf) Made(pod *v1.WarmPod, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.pools[name]; p != nil {
+	p := s.pools[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Spec.PoolRef.Name}]
+	if p != nil && (p.Template == nil || p.Template.Hash == pod.Status.TemplateHash) {
 		p.demand.made(took)
 	}
 }

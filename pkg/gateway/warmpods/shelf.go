@@ -102,6 +102,9 @@ func (s *Shelf) SetPool(info Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.pools[info.NamespacedName]; p != nil && p.UID == info.UID {
+		if info.Template != nil && p.Template != nil && info.Template.Hash != p.Template.Hash {
+			p.demand.changed()
+		}
 		p.Pool = info
 		return
 	}

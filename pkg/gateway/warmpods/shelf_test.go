@@ -52,18 +52,24 @@ var python = &v1.RuntimeEnvironment{ObjectMeta: metav1.ObjectMeta{Name: "python"
 
 func (s *shop) fill(pool *v1.WarmPool, n int) (uids []types.UID) {
 	for range n {
-		s.pods++
-		pod := &v1.WarmPod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: fmt.Sprint(pool.Name, "-", s.pods), UID: types.UID(fmt.Sprint("warm-", s.pods))},
-			Spec:       v1.WarmPodSpec{PoolRef: v1.ObjectReference{Name: pool.Name}},
-		}
-		fit.Design(pool, python, nil).Write(&pod.Status)
-		pod.Status.PoolUID = pool.UID
+		pod := s.pod(pool)
 		if s.Put(Pod{Object: pod, PodUID: types.UID(fmt.Sprint("pod-", s.pods))}) {
 			uids = append(uids, pod.UID)
 		}
 	}
 	return uids
+}
+
+// pod is one of the pool as it is now.
+func (s *shop) pod(pool *v1.WarmPool) *v1.WarmPod {
+	s.pods++
+	pod := &v1.WarmPod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: fmt.Sprint(pool.Name, "-", s.pods), UID: types.UID(fmt.Sprint("warm-", s.pods))},
+		Spec:       v1.WarmPodSpec{PoolRef: v1.ObjectReference{Name: pool.Name}},
+	}
+	fit.Design(pool, python, nil).Write(&pod.Status)
+	pod.Status.PoolUID = pool.UID
+	return pod
 }
 
 func want(namespace string, change ...func(*v1.Sandbox)) *v1.Sandbox {
@@ -281,7 +287,7 @@ func TestDemandIsWhatCameWithinTheTimeOfMakingAPod(t *testing.T) {
 	s := newShop()
 	pool := s.pool("a", "p", func(p *v1.WarmPool) { p.Spec.MinSize = 2 })
 	name := types.NamespacedName{Namespace: "a", Name: "p"}
-	s.Made(name, 2*time.Second)
+	s.Made(s.pod(pool), 2*time.Second)
 	s.fill(pool, 3)
 	for range 5 { // five at once: three hits
 		s.Take(want("a"))

@@ -7868,7 +7868,7 @@ func schema_safebeam_apis_llmsafespace_v1_WarmPoolStatus(ref common.ReferenceCal
 					},
 					"peakDemand": {
 						SchemaProps: spec.SchemaProps{
-							Description: "peakDemand is the largest number of fitting sandboxes that came, of late, within the time that making a pod takes. autoScaling keeps that many ready.",
+							Description: "peakDemand is the largest number of fitting sandboxes that came, of late, within the time that making a pod takes: the longest, but at most four times the shortest. autoScaling keeps that many ready.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},

@@ -26,7 +26,8 @@ type WarmPoolStatusApplyConfiguration struct {
 	// hitRate is the percentage of fitting sandboxes that found a pod, of late.
 	HitRate *int32 `json:"hitRate,omitempty"`
 	// peakDemand is the largest number of fitting sandboxes that came, of late,
-	// within the time that making a pod takes. autoScaling keeps that many ready.
+	// within the time that making a pod takes: the longest, but at most four times
+	// the shortest. autoScaling keeps that many ready.
 	PeakDemand *int32 `json:"peakDemand,omitempty"`
 	// selector matches the pool's WarmPods, for the subresource scale.
 	Selector *string `json:"selector,omitempty"`
