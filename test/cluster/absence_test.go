@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,14 +81,7 @@ func TestWritesWorkWithoutThePolicyAPI(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		step := func(what string) { t.Logf("%s after %v", what, time.Since(began).Round(time.Second)) }
-		record, err := os.ReadFile(stateFile("run/apiserver.pid"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pid, err := strconv.Atoi(strings.Fields(string(record))[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		pid := daemon(t, "apiserver")
 		// Asked nicely, it waits a minute for the requests of all.
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)

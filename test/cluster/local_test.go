@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +24,20 @@ import (
 // stateFile is a file of its state.
 func stateFile(path string) string {
 	return filepath.Join(filepath.Dir(filepath.Dir(kubeconfig)), path)
+}
+
+// daemon is the process of a program of hack/cluster.
+func daemon(t *testing.T, name string) int {
+	t.Helper()
+	record, err := os.ReadFile(stateFile("run/" + name + ".pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.Fields(string(record))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // controllerManagerMetrics are those of kube-controller-manager, which listens

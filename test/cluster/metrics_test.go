@@ -6,7 +6,6 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,13 +19,12 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
 
-// direct returns the arguments that make kubectl talk to a server of ours and
-// not to the kube-apiserver: a forwarded port, and a token that the server has
-// the cluster review. trust are kubectl's arguments for the certificate.
-func direct(t *testing.T, target, account string, trust ...string) []string {
+// forward forwards a local port to a port of a server of ours, until the test is
+// over or the pod behind it has gone.
+func forward(t *testing.T, target, port string) (address string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	forward := exec.CommandContext(ctx, "kubectl", "-n", system, "port-forward", target, ":https")
+	forward := exec.CommandContext(ctx, "kubectl", "-n", system, "port-forward", target, ":"+port)
 	forward.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	out, err := forward.StdoutPipe()
 	if err != nil {
@@ -37,22 +35,31 @@ func direct(t *testing.T, target, account string, trust ...string) []string {
 	}
 	t.Cleanup(func() { cancel(); _ = forward.Wait() }) // it was ended
 	line, err := bufio.NewReader(out).ReadString('\n')
-	match := regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindStringSubmatch(line)
-	if match == nil {
+	match := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+	if match == "" {
 		t.Fatalf("port-forward said %q, %v", line, err)
 	}
+	return match
+}
+
+// direct returns the arguments that make kubectl talk to a server of ours and
+// not to the kube-apiserver: a forwarded port, and a token that the server has
+// the cluster review. trust are kubectl's arguments for the certificate.
+func direct(t *testing.T, target, account string, trust ...string) []string {
+	t.Helper()
+	address := forward(t, target, "https")
 	empty := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(empty, []byte("apiVersion: v1\nkind: Config\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	token := strings.TrimSpace(kubectl(t, "", "-n", system, "create", "token", account))
-	return append(trust, "--kubeconfig="+empty, "--server=https://127.0.0.1:"+match[1], "--token="+token)
+	return append(trust, "--kubeconfig="+empty, "--server=https://"+address, "--token="+token)
 }
 
 // toServer is direct to the API server, which is trusted by its authority.
 func toServer(t *testing.T, account string) []string {
 	t.Helper()
-	bundle, err := base64.StdEncoding.DecodeString(kubectl(t, "", "get", "apiservice", "v1.tightbeam.dev", "-o", "jsonpath={.spec.caBundle}"))
+	bundle, err := published(t.Context(), "v1.tightbeam.dev")
 	if err != nil {
 		t.Fatal(err)
 	}
