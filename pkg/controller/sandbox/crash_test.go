@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,49 +52,55 @@ func (m *machine) Start(ctx context.Context, _ bubblewrap.Spec) (localsandbox.Pr
 	return p, nil
 }
 
+func (m *machine) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.started
+}
+
 type tokens struct{}
 
 func (tokens) Issue(types.UID) (string, func()) { return "token", func() {} }
 
 var errDead = errors.New("this controller is dead")
 
-// death lets a controller take so many steps that others see, and then none. The
-// last one has its effect, or has not.
+// death comes to a controller at the first step of a name, which has its effect or
+// has not; then the controller takes no further one. What counts is what others
+// see of it.
 type death struct {
-	mu    sync.Mutex
-	left  int
+	at    string
 	after bool
-	steps int
 	died  chan struct{}
+
+	mu    sync.Mutex
+	dead  bool
+	steps []string // one after the other, that of its death included
 }
 
-func (d *death) step(do func() error) error {
+func diesAt(step string, after bool) *death {
+	return &death{at: step, after: after, died: make(chan struct{})}
+}
+
+func immortal() *death { return diesAt("nothing", false) }
+
+func (d *death) step(name string, do func() error) error {
 	d.mu.Lock()
-	d.steps++
-	d.left--
-	left := d.left
-	if left == 0 {
-		defer close(d.died)
+	if d.dead {
+		d.mu.Unlock()
+		return errDead
 	}
-	d.mu.Unlock()
-	switch {
-	case left > 0:
+	d.steps = append(d.steps, name)
+	if d.at != name {
+		d.mu.Unlock()
 		return do()
-	case left == 0 && d.after:
+	}
+	d.dead = true
+	d.mu.Unlock()
+	defer close(d.died)
+	if d.after {
 		_ = do()
 	}
 	return errDead
-}
-
-// comes waits until the controller is dead. A conflict is a step, too, and the
-// first controller may have met one that this one does not: then it lives.
-func (d *death) comes() bool {
-	select {
-	case <-d.died:
-		return true
-	case <-time.After(10 * time.Second):
-		return false
-	}
 }
 
 // mortal is a launcher as a controller that may die has it.
@@ -103,21 +110,31 @@ type mortal struct {
 }
 
 func (m mortal) Launch(ctx context.Context, spec launcher.PodSpec) (pod launcher.Pod, err error) {
-	err = m.death.step(func() error { pod, err = m.SandboxLauncher.Launch(ctx, spec); return err })
+	err = m.death.step("Launch", func() error { pod, err = m.SandboxLauncher.Launch(ctx, spec); return err })
 	return pod, err
 }
 
 func (m mortal) Delete(ctx context.Context, namespace, name string, uid types.UID) error {
-	return m.death.step(func() error { return m.SandboxLauncher.Delete(ctx, namespace, name, uid) })
+	return m.death.step("Delete", func() error { return m.SandboxLauncher.Delete(ctx, namespace, name, uid) })
 }
 
 func (m mortal) Release(ctx context.Context, owner launcher.Owner) error {
-	return m.death.step(func() error { return m.SandboxLauncher.Release(ctx, owner) })
+	return m.death.step("Release", func() error { return m.SandboxLauncher.Release(ctx, owner) })
 }
 
 type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// nameOf is what a request does to which part of a sandbox, such as PUT status.
+func nameOf(r *http.Request) string {
+	_, sandbox, _ := strings.Cut(r.URL.Path, "/sandboxes/")
+	name := r.Method
+	if parts := strings.Split(sandbox, "/"); len(parts) > 1 {
+		name += " " + parts[1]
+	}
+	return name
+}
 
 type world struct {
 	t        *testing.T
@@ -153,7 +170,7 @@ func (w *world) control(d *death) (stop func()) {
 			if r.Method == http.MethodGet {
 				return next.RoundTrip(r)
 			}
-			err = d.step(func() error {
+			err = d.step(nameOf(r), func() error {
 				response, err = next.RoundTrip(r)
 				return err
 			})
@@ -189,8 +206,6 @@ func (w *world) control(d *death) (stop func()) {
 	return func() { cancel(); running.Wait() }
 }
 
-func immortal() *death { return &death{left: 1 << 30, died: make(chan struct{})} }
-
 func (w *world) create(name string) {
 	w.t.Helper()
 	if _, err := w.client.LlmsafespaceV1().Sandboxes("ns").Create(w.t.Context(), &llmsafespacev1.Sandbox{
@@ -225,68 +240,100 @@ func (w *world) until(name, what string, is func(*llmsafespacev1.Sandbox) bool) 
 	w.t.Fatalf("sandbox %s is not %s: %+v", name, what, last)
 }
 
+// dies waits until a controller is dead.
+func (w *world) dies(d *death) {
+	w.t.Helper()
+	select {
+	case <-d.died:
+	case <-time.After(30 * time.Second):
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		w.t.Fatalf("nobody died at %s, but did %v", d.at, d.steps)
+	}
+}
+
 func inPhase(phase llmsafespacev1.SandboxPhase) func(*llmsafespacev1.Sandbox) bool {
 	return func(s *llmsafespacev1.Sandbox) bool { return s != nil && s.Status.Phase == phase }
 }
 
 func gone(s *llmsafespacev1.Sandbox) bool { return s == nil }
 
+// What a controller does to make a sandbox and to remove it, and others see.
+var (
+	making   = []string{"Launch", "PUT pods", "PUT status"}
+	removing = []string{"Delete", "DELETE pods", "PUT status", "Release", "PATCH"}
+)
+
+// The lists are whole, whatever is done twice on the way.
+func TestAControllerTakesTheKnownSteps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, part := range []struct {
+		begin func(name string)
+		until string
+		is    func(*llmsafespacev1.Sandbox) bool
+		want  []string
+	}{
+		{w.create, "Creating", inPhase(llmsafespacev1.SandboxCreating), making},
+		{w.delete, "gone", gone, removing},
+	} {
+		whole := immortal()
+		part.begin("whole")
+		stop := w.control(whole)
+		w.until("whole", part.until, part.is)
+		stop()
+		var got []string
+		for _, step := range whole.steps {
+			if !slices.Contains(got, step) {
+				got = append(got, step)
+			}
+		}
+		if !slices.Equal(got, part.want) {
+			t.Errorf("until it is %s: %v, want %v", part.until, got, part.want)
+		}
+	}
+}
+
 // The law of this package, at each of its steps, before and after it: whoever
 // takes over leaves one sandbox with one pod, and nothing once it is deleted.
 func TestAControllerMayDieBeforeAndAfterEachOfItsSteps(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	whole := immortal()
-	stop := w.control(whole)
-	w.create("whole")
-	w.until("whole", "Creating", inPhase(llmsafespacev1.SandboxCreating))
-	made := whole.steps
-	w.delete("whole")
-	w.until("whole", "gone", gone)
-	stop()
-	removed := whole.steps - made
-	if made < 3 || removed < 3 {
-		t.Fatalf("%d steps to make and %d to remove a sandbox: this test sees too few", made, removed)
-	}
-	lived := 0
+	creating := inPhase(llmsafespacev1.SandboxCreating)
 	for _, after := range []bool{false, true} {
-		for n := 1; n <= made; n++ {
-			name := fmt.Sprintf("making-%d-%v", n, after)
-			before := w.machine.started
-			d := &death{left: n, after: after, died: make(chan struct{})}
-			stop := w.control(d)
+		for i, step := range making {
+			name := fmt.Sprintf("making-%d-%v", i, after)
+			before := w.machine.count()
+			d := diesAt(step, after)
 			w.create(name)
-			if !d.comes() {
-				lived++
-			}
+			stop := w.control(d)
+			w.dies(d)
 			stop()
 			stop = w.control(immortal())
-			w.until(name, "Creating", inPhase(llmsafespacev1.SandboxCreating))
+			w.until(name, "Creating", creating)
 			var pods []launcher.Pod
 			for _, pod := range w.launcher.Pods() {
 				if pod.Owner.Name == name {
 					pods = append(pods, pod)
 				}
 			}
-			if len(pods) != 1 || w.machine.started != before+1 {
-				t.Errorf("%s: pods %+v, %d were started", name, pods, w.machine.started-before)
+			if started := w.machine.count() - before; len(pods) != 1 || started != 1 {
+				t.Errorf("%s: pods %+v, %d were started", name, pods, started)
 			}
 			w.delete(name)
 			w.until(name, "gone", gone)
 			stop()
 		}
-		for n := 1; n <= removed; n++ {
-			name := fmt.Sprintf("removing-%d-%v", n, after)
+		for i, step := range removing {
+			name := fmt.Sprintf("removing-%d-%v", i, after)
 			stop := w.control(immortal())
 			w.create(name)
-			w.until(name, "Creating", inPhase(llmsafespacev1.SandboxCreating))
+			w.until(name, "Creating", creating)
 			stop()
-			d := &death{left: n, after: after, died: make(chan struct{})}
-			stop = w.control(d)
+			d := diesAt(step, after)
 			w.delete(name)
-			if !d.comes() {
-				lived++
-			}
+			stop = w.control(d)
+			w.dies(d)
 			stop()
 			stop = w.control(immortal())
 			w.until(name, "gone", gone)
@@ -295,9 +342,6 @@ func TestAControllerMayDieBeforeAndAfterEachOfItsSteps(t *testing.T) {
 	}
 	if pods := w.launcher.Pods(); len(pods) != 0 {
 		t.Errorf("left over: %+v", pods)
-	}
-	if all := 2 * (made + removed); lived > all/3 {
-		t.Errorf("%d of %d controllers did not die", lived, all)
 	}
 }
 
@@ -321,7 +365,7 @@ func TestASecondPodIsNeverBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	// A controller dies when its pod is bound and nobody knows; then the pod goes.
-	d := &death{left: 2, after: true, died: make(chan struct{})} // launch, bind
+	d := diesAt("PUT pods", true)
 	stop := w.control(d)
 	w.create("twice")
 	<-d.died
