@@ -278,7 +278,7 @@ func wanted(i int) string {
 // Succeeded has lost a byte of its output.
 func TestKilledServersLoseAndRepeatNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("kills servers for some seconds")
+		t.Skip("kills servers for some seconds: run without -short")
 	}
 	t.Parallel()
 	k := newKillable(t)
