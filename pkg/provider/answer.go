@@ -3,11 +3,16 @@
 
 package provider
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Answer puts an answer together while it streams: it emits the events, keeps
-// the indexes without gaps, and holds what the Result will say. It belongs to
-// one goroutine.
+// the indexes without gaps, and holds what the Result will say. All text that
+// leaves it is valid UTF-8, whatever the provider sent, since a gRPC message
+// carries nothing else. All that it holds, native blocks included, is counted
+// and bounded. It belongs to one goroutine.
 type Answer struct {
 	provider, model string
 	emit            Emit
@@ -20,6 +25,9 @@ type Answer struct {
 // maxAnswer bounds what one answer may hold in memory: more than any model
 // says, and less than a gRPC message carries.
 const maxAnswer = 48 << 20
+
+// entrySize is what a block without any text weighs.
+const entrySize = 64
 
 // NewAnswer begins an answer. Provider and model are written into its native
 // blocks.
@@ -34,6 +42,7 @@ type Open struct {
 	index   int
 	kind    BlockKind
 	text    strings.Builder
+	rest    string // the beginning of a letter whose end has not come yet
 	call    ToolCall
 	native  func() []byte
 	stopped bool
@@ -46,13 +55,15 @@ func (a *Answer) Start(kind BlockKind) (*Open, error) {
 
 // StartTool opens a tool call.
 func (a *Answer) StartTool(id, name string) (*Open, error) {
-	return a.open(&Open{kind: KindToolUse, call: ToolCall{ID: id, Name: name}})
+	if err := a.Hold(len(id) + len(name)); err != nil {
+		return nil, err
+	}
+	return a.open(&Open{kind: KindToolUse, call: ToolCall{ID: valid(id), Name: valid(name)}})
 }
 
 func (a *Answer) open(o *Open) (*Open, error) {
-	// A block without text weighs something too.
-	if a.size += 64; a.size > maxAnswer {
-		return nil, Errorf(Internal, "the answer is above %d MiB", maxAnswer>>20)
+	if err := a.Hold(entrySize); err != nil {
+		return nil, err
 	}
 	o.a, o.index = a, a.blocks
 	a.blocks++
@@ -61,10 +72,21 @@ func (a *Answer) open(o *Open) (*Open, error) {
 }
 
 // Place keeps a place for a native block of its own. It emits nothing.
-func (a *Answer) Place() *Open {
+func (a *Answer) Place() (*Open, error) {
+	if err := a.Hold(entrySize); err != nil {
+		return nil, err
+	}
 	o := &Open{a: a, stopped: true}
 	a.entries = append(a.entries, o)
-	return o
+	return o, nil
+}
+
+// Hold counts n bytes that are kept for the answer.
+func (a *Answer) Hold(n int) error {
+	if a.size += n; a.size > maxAnswer {
+		return Errorf(Internal, "the answer is above %d MiB", maxAnswer>>20)
+	}
+	return nil
 }
 
 // Usage reports new counts, if they are new.
@@ -76,17 +98,44 @@ func (a *Answer) Usage(u Usage) error {
 	return a.emit(Event{Usage: &u})
 }
 
-// Write adds a piece to the block. An empty piece is no event.
+// Write adds a piece to the block. An empty piece is no event. A letter whose
+// bytes came in two pieces is whole in the second.
 func (o *Open) Write(piece string) error {
 	if piece == "" || o.stopped {
 		return nil
 	}
-	if o.a.size += len(piece); o.a.size > maxAnswer {
-		return Errorf(Internal, "the answer is above %d MiB", maxAnswer>>20)
+	if err := o.a.Hold(len(piece)); err != nil {
+		return err
+	}
+	piece, o.rest = whole(o.rest + piece)
+	return o.say(piece)
+}
+
+func (o *Open) say(piece string) error {
+	if piece == "" {
+		return nil
 	}
 	o.text.WriteString(piece)
 	return o.a.emit(Event{Delta: &BlockDelta{Index: o.index, Kind: o.kind, Text: piece}})
 }
+
+// whole cuts off a letter that s ends in the middle of.
+func whole(s string) (letters, rest string) {
+	if utf8.ValidString(s) {
+		return s, ""
+	}
+	for i := len(s) - 1; i >= max(len(s)-utf8.UTFMax+1, 0); i-- {
+		if utf8.RuneStart(s[i]) {
+			if !utf8.FullRuneInString(s[i:]) {
+				s, rest = s[:i], s[i:]
+			}
+			break
+		}
+	}
+	return valid(s), rest
+}
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // Len is how much the block holds.
 func (o *Open) Len() int { return o.text.Len() }
@@ -98,9 +147,13 @@ func (o *Open) Text() string { return o.text.String() }
 func (o *Open) Kind() BlockKind { return o.kind }
 
 // SetNative keeps the block's own form right behind it.
-func (o *Open) SetNative(data []byte) { o.native = func() []byte { return data } }
+func (o *Open) SetNative(data []byte) error {
+	o.native = func() []byte { return data }
+	return o.a.Hold(len(data))
+}
 
-// SetNativeLater does that with what native returns once the answer is complete.
+// SetNativeLater does that with what native returns once the answer is
+// complete; what that is made of has been counted.
 func (o *Open) SetNativeLater(native func() []byte) { o.native = native }
 
 // Stop closes the block; again is nothing.
@@ -109,12 +162,17 @@ func (o *Open) Stop() error {
 		return nil
 	}
 	o.stopped = true
+	if o.rest != "" {
+		if err := o.say(valid(o.rest)); err != nil {
+			return err
+		}
+	}
 	return o.a.emit(Event{Stop: &BlockStop{Index: o.index}})
 }
 
 // Finish closes what is open and returns the answer.
 func (a *Answer) Finish(reason StopReason, raw, requestID string) (*Result, error) {
-	res := &Result{StopReason: reason, RawStopReason: raw, RequestID: requestID, Usage: a.usage}
+	res := &Result{StopReason: reason, RawStopReason: clip(valid(raw)), RequestID: clip(valid(requestID)), Usage: a.usage}
 	for _, o := range a.entries {
 		if err := o.Stop(); err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -160,21 +161,104 @@ func TestArrange(t *testing.T) {
 	}
 }
 
+// What counts is all that is kept, by whatever way it came.
 func TestAnswerIsBounded(t *testing.T) {
 	t.Parallel()
-	a := NewAnswer("p", "m", func(Event) error { return nil })
-	b, err := a.Start(KindText)
-	if err != nil {
-		t.Fatal(err)
-	}
 	piece := strings.Repeat("x", 1<<20)
-	for range maxAnswer >> 20 {
-		if err = b.Write(piece); err != nil {
-			break
+	for name, keep := range map[string]func(a *Answer) error{
+		"text": func(a *Answer) error {
+			b, err := a.Start(KindText)
+			if err != nil {
+				return err
+			}
+			return b.Write(piece)
+		},
+		"native blocks": func(a *Answer) error {
+			place, err := a.Place()
+			if err != nil {
+				return err
+			}
+			return place.SetNative([]byte(piece))
+		},
+		"what a provider's package holds": func(a *Answer) error { return a.Hold(len(piece)) },
+		"names of tools": func(a *Answer) error {
+			_, err := a.StartTool("id", piece)
+			return err
+		},
+	} {
+		a := NewAnswer("p", "m", func(Event) error { return nil })
+		kept := 0
+		for kept <= 2*maxAnswer {
+			if keep(a) != nil {
+				break
+			}
+			kept += len(piece)
+		}
+		if kept > maxAnswer || kept < maxAnswer-2*len(piece) {
+			t.Errorf("%s: %d bytes were kept, the bound is %d", name, kept, maxAnswer)
 		}
 	}
-	if err == nil || b.Len() > maxAnswer {
-		t.Errorf("%d bytes, %v", b.Len(), err)
+	a := NewAnswer("p", "m", func(Event) error { return nil })
+	for i := 0; ; i++ {
+		if _, err := a.Place(); err != nil {
+			break
+		}
+		if i > maxAnswer {
+			t.Fatal("empty places weigh nothing")
+		}
+	}
+}
+
+// A gRPC message holds valid UTF-8 or is not sent at all, and JSON decoders let
+// other bytes pass.
+func TestAnswerIsValidUTF8WhateverCame(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pieces []string
+		want   string
+	}{
+		"a letter in two pieces":   {[]string{"gr\xc3", "\xbcn"}, "grün"},
+		"a letter in four pieces":  {[]string{"\xf0", "\x9f", "\x8c", "\xb1"}, "🌱"},
+		"half a letter at the end": {[]string{"a\xf0\x9f"}, "a\uFFFD"},
+		"half a letter, then more": {[]string{"\xe2\x82", "a"}, "\uFFFDa"},
+		"no letter at all":         {[]string{"a\xffb"}, "a\uFFFDb"},
+		"a stray end":              {[]string{"\xbcx"}, "\uFFFDx"},
+	} {
+		var streamed string
+		a := NewAnswer("p", "m", func(ev Event) error {
+			if ev.Start != nil && !utf8.ValidString(ev.Start.ToolID+ev.Start.ToolName) {
+				t.Errorf("%s: start %+v", name, ev.Start)
+			}
+			if ev.Delta != nil {
+				if !utf8.ValidString(ev.Delta.Text) || ev.Delta.Text == "" {
+					t.Errorf("%s: delta %q", name, ev.Delta.Text)
+				}
+				streamed += ev.Delta.Text
+			}
+			return nil
+		})
+		b, err := a.Start(KindText)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range tc.pieces {
+			if err := b.Write(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.StartTool("id\xff", "name\xff"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := a.Finish(StopOther, "raw\xff", "req\xff"+strings.Repeat("x", 1<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if streamed != tc.want || res.Content[0].Text != tc.want {
+			t.Errorf("%s: streamed %q, the message is %q, want %q", name, streamed, res.Content[0].Text, tc.want)
+		}
+		if !utf8.ValidString(res.RawStopReason+res.RequestID+res.ToolCalls[0].ID+res.ToolCalls[0].Name) || len(res.RequestID) > maxMessage+8 {
+			t.Errorf("%s: %q, request id of %d bytes", name, res.RawStopReason, len(res.RequestID))
+		}
 	}
 }
 

@@ -76,8 +76,8 @@ func (c Config) Attempt(ctx context.Context, call func(context.Context) (*Result
 	var pe *Error
 	if errors.As(err, &pe) {
 		safe := *pe
-		safe.Message = c.Key.Redact(clip(strings.ToValidUTF8(pe.Message, "\uFFFD")))
-		safe.RequestID = c.Key.Redact(clip(strings.ToValidUTF8(pe.RequestID, "\uFFFD")))
+		safe.Message = c.Key.Redact(clip(valid(pe.Message)))
+		safe.RequestID = c.Key.Redact(clip(valid(pe.RequestID)))
 		return nil, &safe
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ package anthropic
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	sdk "github.com/anthropics/anthropic-sdk-go"
 	"github.com/anthropics/anthropic-sdk-go/option"
@@ -92,11 +93,11 @@ type answer struct {
 type block struct {
 	kind string
 	raw  map[string]json.RawMessage
-	out  *provider.Open // nil for a block that is native only
-	json string
-	// What the deltas of a thinking block make.
-	thinking, signature string
-	citations           []json.RawMessage
+	out  *provider.Open // a mere place for a block that is native only
+	// json is the input of a server's tool; that of ours is out's text.
+	json      strings.Builder
+	signature strings.Builder
+	citations []json.RawMessage
 }
 
 func (s *answer) event(ev sdk.MessageStreamEventUnion) error {
@@ -107,7 +108,7 @@ func (s *answer) event(ev sdk.MessageStreamEventUnion) error {
 		return s.start(ev.Index, ev.ContentBlock.RawJSON())
 	case "content_block_delta":
 		if b := s.open[ev.Index]; b != nil {
-			return b.delta(ev.Delta)
+			return s.delta(b, ev.Delta)
 		}
 	case "content_block_stop":
 		if b := s.open[ev.Index]; b != nil {
@@ -156,13 +157,17 @@ func (s *answer) count(raw string) error {
 }
 
 func (s *answer) start(index int64, raw string) error {
+	if err := s.Hold(len(raw)); err != nil {
+		return err
+	}
 	b := &block{}
 	if err := json.Unmarshal([]byte(raw), &b.raw); err != nil {
 		return provider.Errorf(provider.Internal, "the provider started a block that is no object: %v", err)
 	}
 	var head struct{ Type, ID, Name, Text, Thinking, Signature string }
 	_ = json.Unmarshal([]byte(raw), &head)
-	b.kind, b.thinking, b.signature = head.Type, head.Thinking, head.Signature
+	b.kind = head.Type
+	b.signature.WriteString(head.Signature)
 	s.open[index] = b
 	var err error
 	switch head.Type {
@@ -177,34 +182,42 @@ func (s *answer) start(index int64, raw string) error {
 	case "tool_use":
 		b.out, err = s.StartTool(head.ID, head.Name)
 	default:
-		b.out = s.Place()
+		b.out, err = s.Place()
+	}
+	if err != nil {
+		return err
 	}
 	if head.Type == "tool_use" {
 		s.tools = append(s.tools, b)
-		return err
+		return nil
 	}
 	// Calls that something follows have a place in the content to keep.
 	for _, t := range s.tools {
 		t.keepPlace()
 	}
 	s.tools = nil
-	return err
+	return nil
 }
 
-func (b *block) delta(d sdk.MessageStreamEventUnionDelta) error {
+func (s *answer) delta(b *block, d sdk.MessageStreamEventUnionDelta) error {
 	switch d.Type {
 	case "text_delta":
 		return b.out.Write(d.Text)
 	case "thinking_delta":
-		b.thinking += d.Thinking
 		return b.out.Write(d.Thinking)
 	case "signature_delta":
-		b.signature += d.Signature
+		b.signature.WriteString(d.Signature)
+		return s.Hold(len(d.Signature))
 	case "input_json_delta":
-		b.json += d.PartialJSON
-		return b.out.Write(d.PartialJSON)
+		if b.kind == "tool_use" {
+			return b.out.Write(d.PartialJSON)
+		}
+		b.json.WriteString(d.PartialJSON)
+		return s.Hold(len(d.PartialJSON))
 	case "citations_delta":
-		b.citations = append(b.citations, json.RawMessage(d.Citation.RawJSON()))
+		raw := d.Citation.RawJSON()
+		b.citations = append(b.citations, json.RawMessage(raw))
+		return s.Hold(len(raw))
 	}
 	return nil
 }
@@ -212,9 +225,18 @@ func (b *block) delta(d sdk.MessageStreamEventUnionDelta) error {
 func (s *answer) close(b *block) error {
 	switch {
 	case b.kind == "tool_use":
+		// The start says {} and the deltas say the input; some compatible
+		// servers say all of it in the start.
+		if b.out.Len() == 0 && len(b.raw["input"]) > len("{}") {
+			if err := b.out.Write(string(b.raw["input"])); err != nil {
+				return err
+			}
+		}
 	case b.kind == "text" && len(b.citations) == 0:
 	default:
-		b.out.SetNative(b.native())
+		if err := b.out.SetNative(b.native()); err != nil {
+			return err
+		}
 	}
 	return b.out.Stop()
 }
@@ -230,14 +252,14 @@ func (b *block) native() []byte {
 	}
 	switch b.kind {
 	case "thinking":
-		whole["thinking"], whole["signature"] = b.thinking, b.signature
+		whole["thinking"], whole["signature"] = b.out.Text(), b.signature.String()
 	case "text":
 		whole["text"], whole["citations"] = b.out.Text(), b.citations
 	case "tool_use":
-		whole["input"] = provider.InputObject(b.json)
+		whole["input"] = provider.InputObject(b.out.Text())
 	default:
-		if b.json != "" {
-			whole["input"] = provider.InputObject(b.json)
+		if b.json.Len() > 0 {
+			whole["input"] = provider.InputObject(b.json.String())
 		}
 	}
 	data, err := provider.Encode(whole)

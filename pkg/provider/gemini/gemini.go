@@ -171,8 +171,16 @@ func (s *answer) part(raw json.RawMessage) error {
 	if err := s.closeBlock(); err != nil {
 		return err
 	}
-	s.Place().SetNative(raw)
-	return nil
+	return s.native(raw)
+}
+
+// native keeps a part that has no block of its own.
+func (s *answer) native(raw json.RawMessage) error {
+	place, err := s.Place()
+	if err != nil {
+		return err
+	}
+	return place.SetNative(raw)
 }
 
 func (s *answer) text(p part, raw json.RawMessage) error {
@@ -201,10 +209,11 @@ func (s *answer) text(p part, raw json.RawMessage) error {
 	}
 	// The signature stays on its very part, so the block ends with it.
 	if s.block == nil {
-		s.Place().SetNative(raw)
-		return nil
+		return s.native(raw)
 	}
-	s.block.SetNative(raw)
+	if err := s.block.SetNative(raw); err != nil {
+		return err
+	}
 	return s.closeBlock()
 }
 
@@ -221,7 +230,9 @@ func (s *answer) call(p part, raw json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	b.SetNative(raw)
+	if err := b.SetNative(raw); err != nil {
+		return err
+	}
 	if len(p.FunctionCall.Args) > 0 {
 		if err := b.Write(string(provider.InputObject(string(p.FunctionCall.Args)))); err != nil {
 			return err

@@ -142,14 +142,6 @@ func dataURL(img *provider.Image) string {
 	return "data:" + img.MediaType + ";base64," + base64.StdEncoding.EncodeToString(img.Data)
 }
 
-// reasoningField is the native block of Chat Completions: the reasoning that
-// some servers want back with the tool calls that came of it, under the name
-// that they gave it.
-type reasoningField struct {
-	ReasoningContent string `json:"reasoning_content,omitempty"`
-	Reasoning        string `json:"reasoning,omitempty"`
-}
-
 // chatAssistant renders an assistant's message, or nil if nothing is left of
 // it.
 func chatAssistant(m provider.Message, model string) any {
@@ -184,12 +176,14 @@ func chatAssistant(m provider.Message, model string) any {
 	return b
 }
 
-// coverChat knows this protocol's native blocks from those of Responses, which
-// are items with a type.
+// coverChat knows this protocol's native block: the reasoning that some servers
+// want back with the tool calls that came of it, under the name that they gave
+// it. The native blocks of Responses are items with a type.
 func coverChat(data []byte) (provider.Cover, bool) {
 	var n struct {
-		Type string `json:"type"`
-		reasoningField
+		Type             string `json:"type"`
+		ReasoningContent string `json:"reasoning_content"`
+		Reasoning        string `json:"reasoning"`
 	}
 	if json.Unmarshal(data, &n) != nil || n.Type != "" {
 		return provider.Cover{}, false

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"safebeam.dev/safebeam/pkg/provider"
 	"safebeam.dev/safebeam/pkg/provider/internal/sse"
@@ -26,7 +27,7 @@ type chatStream struct {
 
 	block     *provider.Open // the open text or thinking block
 	calls     []*chatCall
-	reasoning reasoningField
+	reasoning map[string]*strings.Builder // by the name of its field
 	refused   bool
 	finish    string
 	usage     provider.Usage
@@ -41,7 +42,7 @@ type chatCall struct {
 }
 
 func newChatStream(a *provider.Answer, h http.Header) *chatStream {
-	return &chatStream{answer: a, header: h}
+	return &chatStream{answer: a, header: h, reasoning: map[string]*strings.Builder{}}
 }
 
 type chatChunk struct {
@@ -145,16 +146,12 @@ func (s *chatStream) event(ev sse.Event) error {
 }
 
 func (s *chatStream) delta(d *chatDelta) error {
-	if d.ReasoningContent != "" {
-		s.reasoning.ReasoningContent += d.ReasoningContent
-	} else {
-		s.reasoning.Reasoning += d.Reasoning
-	}
-	thinking := d.ReasoningContent
+	// Who sends both says the same twice.
+	field, thinking := "reasoning_content", d.ReasoningContent
 	if thinking == "" {
-		thinking = d.Reasoning
+		field, thinking = "reasoning", d.Reasoning
 	}
-	if err := s.write(provider.KindThinking, thinking); err != nil {
+	if err := s.think(field, thinking); err != nil {
 		return err
 	}
 	if err := s.write(provider.KindText, d.Content); err != nil {
@@ -172,6 +169,22 @@ func (s *chatStream) delta(d *chatDelta) error {
 		}
 	}
 	return nil
+}
+
+// think writes a piece of the reasoning, and keeps it under the name that it
+// has to go back under.
+func (s *chatStream) think(field, text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := s.write(provider.KindThinking, text); err != nil {
+		return err
+	}
+	if s.reasoning[field] == nil {
+		s.reasoning[field] = &strings.Builder{}
+	}
+	s.reasoning[field].WriteString(text)
+	return s.answer.Hold(len(text))
 }
 
 // write adds to the open block, or closes it and opens another of the kind.
@@ -291,12 +304,22 @@ func (s *chatStream) result() (*provider.Result, error) {
 	if s.finish == "insufficient_system_resource" {
 		return nil, &provider.Error{Class: provider.Overloaded, RequestID: s.requestID(), Message: "the provider broke the answer off: " + s.finish}
 	}
-	if len(s.calls) > 0 && s.reasoning != (reasoningField{}) {
-		native, err := provider.Encode(s.reasoning)
+	if len(s.calls) > 0 && len(s.reasoning) > 0 {
+		fields := map[string]string{}
+		for name, text := range s.reasoning {
+			fields[name] = text.String()
+		}
+		native, err := provider.Encode(fields)
 		if err != nil {
 			return nil, err
 		}
-		s.answer.Place().SetNative(native)
+		place, err := s.answer.Place()
+		if err == nil {
+			err = place.SetNative(native)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return s.answer.Finish(s.reason(), s.finish, s.requestID())
 }

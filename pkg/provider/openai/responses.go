@@ -170,6 +170,10 @@ func (s *itemStream) added(index int64, raw string) error {
 	if err := json.Unmarshal([]byte(raw), &o); err != nil {
 		return provider.Errorf(provider.Internal, "the provider sent an item that is none: %v", err)
 	}
+	// An item that never ends is kept, too.
+	if err := s.answer.Hold(len(raw)); err != nil {
+		return err
+	}
 	it := &item{}
 	s.items[index] = it
 	if o.Type != "function_call" {
@@ -248,10 +252,14 @@ func (s *itemStream) done(index int64, raw string) error {
 		return err
 	}
 	if it.block == nil {
-		it.block = s.answer.Place()
+		if it.block, err = s.answer.Place(); err != nil {
+			return err
+		}
 	}
 	if keep {
-		it.block.SetNative([]byte(raw))
+		if err := it.block.SetNative([]byte(raw)); err != nil {
+			return err
+		}
 	}
 	return it.block.Stop()
 }
