@@ -6,8 +6,8 @@ package sandbox_test
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
