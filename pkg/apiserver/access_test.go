@@ -16,9 +16,11 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/rest"
 
+	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/apiserver/servertest"
 	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
+	llmsafespaceclient "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/llmsafespace/v1"
 	client "safebeam.dev/safebeam/pkg/generated/clientset/versioned/typed/tightbeam/v1"
 )
 
@@ -141,4 +143,97 @@ func TestNamingASecretIsUsingIt(t *testing.T) {
 	_, err = as(s, "other").TightbeamModels(namespace).Patch(ctx, "echo", types.MergePatchType, []byte(`{"spec":{"provider":"openai","secretName":"key"}}`), metav1.PatchOptions{})
 	forbidden("put into a model that had none", err)
 	_ = api
+}
+
+// A model is no way around the verb use: its turns would run on what its maker
+// may not use.
+func TestFallingBackToAModelIsUsingIt(t *testing.T) {
+	t.Parallel()
+	s, api := start(t, servertest.Settings{Authorizer: rules(
+		"owner create tightbeammodels:*", "owner patch tightbeammodels:*", "owner use tightbeammodels:cheap",
+	)})
+	ctx := t.Context()
+	for _, name := range []string{"cheap", "dear"} {
+		if _, err := api.TightbeamModels(namespace).Create(ctx, model(name), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	models := as(s, "owner").TightbeamModels(namespace)
+	fallingBack := func(name string, to ...string) *tightbeamv1.TightbeamModel {
+		m := model(name)
+		for _, fallback := range to {
+			m.Spec.Fallbacks = append(m.Spec.Fallbacks, tightbeamv1.ModelFallback{Name: fallback})
+		}
+		return m
+	}
+	forbidden := func(what string, err error) {
+		t.Helper()
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `spec.fallbacks[1]: user "owner" needs the verb "use" on tightbeammodels.tightbeam.dev "dear"`) {
+			t.Errorf("%s: got %v, want a 403 about the model", what, err)
+		}
+	}
+	_, err := models.Create(ctx, fallingBack("mine", "cheap", "dear"), metav1.CreateOptions{})
+	forbidden("create", err)
+	if _, err := models.Create(ctx, fallingBack("mine", "cheap"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = models.Patch(ctx, "mine", types.MergePatchType, []byte(`{"spec":{"fallbacks":[{"name":"cheap"},{"name":"dear"}]}}`), metav1.PatchOptions{})
+	forbidden("change", err)
+}
+
+// Sandboxes take pods of every pool that is offered to their namespace, so that
+// who may make pools in one namespace must not offer them to all others.
+func TestOfferingAPoolTakesTheRightToMakePoolsThere(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Settings{Authorizer: authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+		user := a.GetUser()
+		if slices.Contains(user.GetGroups(), "system:masters") ||
+			user.GetName() == "tenant" && a.GetNamespace() == "own" || user.GetName() == "both" && (a.GetNamespace() == "own" || a.GetNamespace() == "other") {
+			return authorizer.DecisionAllow, "", nil
+		}
+		return authorizer.DecisionNoOpinion, "", nil
+	})})
+	ctx := t.Context()
+	lent := func(user string) llmsafespaceclient.LlmsafespaceV1Interface {
+		config := rest.CopyConfig(s.Client)
+		config.Impersonate.UserName = user
+		return versioned.NewForConfigOrDie(config).LlmsafespaceV1()
+	}
+	pools := func(user string) llmsafespaceclient.WarmPoolInterface { return lent(user).WarmPools("own") }
+	pool := func(name string, namespaces ...string) *llmsafespacev1.WarmPool {
+		return &llmsafespacev1.WarmPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: llmsafespacev1.WarmPoolSpec{
+			Runtime: "python:3.11", MinSize: 1, AllowedNamespaces: namespaces,
+		}}
+	}
+	forbidden := func(what string, err error) {
+		t.Helper()
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `spec.allowedNamespaces[1]: user "tenant" needs the verb "create" on warmpools.llmsafespace.dev in namespace "other"`) {
+			t.Errorf("%s: got %v, want a 403 about the namespace", what, err)
+		}
+	}
+	_, err := pools("tenant").Create(ctx, pool("trap", "own", "other"), metav1.CreateOptions{})
+	forbidden("create", err)
+	manifest := []byte(`{"apiVersion":"llmsafespace.dev/v1","kind":"WarmPool","metadata":{"name":"trap"},"spec":{"runtime":"python:3.11","minSize":1,"allowedNamespaces":["own","other"]}}`)
+	_, err = pools("tenant").Patch(ctx, "trap", types.ApplyPatchType, manifest, metav1.PatchOptions{FieldManager: "test"})
+	forbidden("an apply that makes it", err)
+	if _, err := pools("tenant").Create(ctx, pool("mine", "own"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("offered to nobody else: %v", err)
+	}
+	_, err = pools("tenant").Patch(ctx, "mine", types.MergePatchType, []byte(`{"spec":{"allowedNamespaces":["own","other"]}}`), metav1.PatchOptions{})
+	forbidden("change", err)
+
+	if _, err := pools("both").Create(ctx, pool("shared", "own", "other"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// What its pods preload runs in the sandboxes of the other namespace.
+	_, err = pools("tenant").Patch(ctx, "shared", types.MergePatchType, []byte(`{"spec":{"preloadScripts":[{"name":"trojan","content":"pass"}]}}`), metav1.PatchOptions{})
+	forbidden("another preload script", err)
+	if _, err := pools("tenant").Patch(ctx, "shared", types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Errorf("a label: %v", err)
+	}
+	// More of the same pods is no other offer.
+	if err := lent("tenant").RESTClient().Patch(types.MergePatchType).Namespace("own").Resource("warmpools").
+		Name("shared").SubResource("scale").Body([]byte(`{"spec":{"replicas":2}}`)).Do(ctx).Error(); err != nil {
+		t.Errorf("its size: %v", err)
+	}
 }

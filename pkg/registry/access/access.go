@@ -36,7 +36,8 @@ type Wish struct {
 	// Subresource may be empty.
 	Subresource string
 	Namespace   string
-	Name        string
+	// Name may be empty: what is created has none yet.
+	Name string
 }
 
 // Use is the wish to use an object of ours.
@@ -74,7 +75,11 @@ func Require(ctx context.Context, by authorizer.UnconditionalAuthorizer, resourc
 		if err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("authorizing %s on %s %q for %s: %w", wish.Verb, wish.Resource.GroupResource(), wish.Name, wish.Field, err))
 		}
-		message := fmt.Sprintf("%s: user %q needs the verb %q on %s %q in namespace %q", wish.Field, user.GetName(), wish.Verb, wish.Resource.GroupResource(), wish.Name, wish.Namespace)
+		what := wish.Resource.GroupResource().String()
+		if wish.Name != "" {
+			what += fmt.Sprintf(" %q", wish.Name)
+		}
+		message := fmt.Sprintf("%s: user %q needs the verb %q on %s in namespace %q", wish.Field, user.GetName(), wish.Verb, what, wish.Namespace)
 		if reason != "" {
 			message += ": " + reason
 		}

@@ -17,6 +17,7 @@ import (
 	"safebeam.dev/safebeam/apis/llmsafespace/printing"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
+	"safebeam.dev/safebeam/pkg/registry/access"
 	"safebeam.dev/safebeam/pkg/registry/generic"
 	"safebeam.dev/safebeam/pkg/registry/llmsafespace/reference"
 )
@@ -75,21 +76,42 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 	if err := r.mayUse(ctx, obj); err != nil {
 		return nil, err
 	}
-	return r.Store.Create(ctx, obj, createValidation, options)
+	return r.Store.Create(ctx, obj, generic.OnCreate(createValidation, r.mayOffer), options)
 }
 
 // Update changes a pool, or makes the one that server-side apply finds missing.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation,
 		generic.OnUpdate(updateValidation, func(ctx context.Context, obj, old runtime.Object) error {
-			if obj.(*v1.WarmPool).Generation == old.(*v1.WarmPool).Generation {
+			// What is being deleted gives nobody a pod any more.
+			if pool := obj.(*v1.WarmPool); pool.Generation == old.(*v1.WarmPool).Generation || pool.DeletionTimestamp != nil {
 				return nil
 			}
-			return r.mayUse(ctx, obj)
+			if err := r.mayUse(ctx, obj); err != nil {
+				return err
+			}
+			return r.mayOffer(ctx, obj)
 		}), forceAllowCreate, options)
 }
 
 func (r *REST) mayUse(ctx context.Context, obj runtime.Object) error {
 	pool := obj.(*v1.WarmPool)
 	return r.references.MayUse(ctx, r.DefaultQualifiedResource, pool.Name, pool.Namespace, pool.Spec.ProfileRef, field.NewPath("spec", "profileRef"))
+}
+
+// mayOffer asks for the right to make pools in every namespace that the pool is
+// offered to. Sandboxes of those take its pods unasked, and whoever holds the
+// pool's namespace, or writes what its pods preload, holds those sandboxes.
+func (r *REST) mayOffer(ctx context.Context, obj runtime.Object) error {
+	pool := obj.(*v1.WarmPool)
+	var wishes []access.Wish
+	for i, namespace := range pool.Spec.AllowedNamespaces {
+		if namespace != pool.Namespace {
+			wishes = append(wishes, access.Wish{
+				Field: field.NewPath("spec", "allowedNamespaces").Index(i), Verb: "create",
+				Resource: v1.SchemeGroupVersion.WithResource("warmpools"), Namespace: namespace,
+			})
+		}
+	}
+	return access.Require(ctx, r.references.Authorizer, r.DefaultQualifiedResource, pool.Name, wishes...)
 }

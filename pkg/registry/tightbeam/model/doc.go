@@ -4,5 +4,6 @@
 // Package model serves tightbeammodels.
 //
 // Whoever creates a model or changes its spec must be allowed to get the
-// Secret that it names: naming it means using it.
+// Secret that it names, and to use the models that it falls back to: naming
+// them means using them.
 package model

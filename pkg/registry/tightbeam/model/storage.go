@@ -67,29 +67,35 @@ func (*REST) Categories() []string { return []string{"safebeam"} }
 
 // Create makes a model.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
-	return r.Store.Create(ctx, obj, generic.OnCreate(createValidation, r.mayUseSecret), options)
+	return r.Store.Create(ctx, obj, generic.OnCreate(createValidation, r.mayUse), options)
 }
 
 // Update changes a model, or makes the one that server-side apply finds
 // missing.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	return r.Store.Update(ctx, name, objInfo,
-		generic.OnCreate(createValidation, r.mayUseSecret),
+		generic.OnCreate(createValidation, r.mayUse),
 		generic.OnUpdate(updateValidation, func(ctx context.Context, obj, old runtime.Object) error {
 			// Any change of the spec counts: another baseURL sends the key
 			// elsewhere. Labels and the like do not.
 			if obj.(*v1.TightbeamModel).Generation == old.(*v1.TightbeamModel).Generation {
 				return nil
 			}
-			return r.mayUseSecret(ctx, obj)
+			return r.mayUse(ctx, obj)
 		}), forceAllowCreate, options)
 }
 
-func (r *REST) mayUseSecret(ctx context.Context, obj runtime.Object) error {
+// mayUse asks for what the model spends: its own Secret, and the models that
+// its turns fall back to. Whoever may use this model is not asked for those.
+func (r *REST) mayUse(ctx context.Context, obj runtime.Object) error {
 	model := obj.(*v1.TightbeamModel)
-	if model.Spec.SecretName == "" {
-		return nil
+	path := field.NewPath("spec")
+	var wishes []access.Wish
+	if model.Spec.SecretName != "" {
+		wishes = append(wishes, access.GetSecret(path.Child("secretName"), model.Namespace, model.Spec.SecretName))
 	}
-	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, model.Name,
-		access.GetSecret(field.NewPath("spec", "secretName"), model.Namespace, model.Spec.SecretName))
+	for i, fallback := range model.Spec.Fallbacks {
+		wishes = append(wishes, access.Use(path.Child("fallbacks").Index(i), v1.SchemeGroupVersion.WithResource("tightbeammodels"), model.Namespace, fallback.Name))
+	}
+	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, model.Name, wishes...)
 }
