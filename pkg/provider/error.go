@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"safebeam.dev/safebeam/pkg/provider/internal/sse"
 )
 
 // Class sorts errors by what may be done about them.
@@ -145,9 +147,10 @@ func RequestID(h http.Header) string {
 
 // FromTransport turns what a connection died of into an *Error. An *Error
 // passes as it is. The context decides first: a watchdog or a deadline shows as
-// a broken read, and would else be called a network failure. A connection that
-// breaks before the provider answered is class Network; one that breaks in the
-// answer makes it Truncated.
+// a broken read, and would else be called a network failure. What an SDK
+// refused to send is InvalidRequest: it would be refused again. A connection
+// that breaks before the provider answered is class Network; one that breaks in
+// the answer makes it Truncated.
 func FromTransport(ctx context.Context, err error) *Error {
 	var pe *Error
 	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &pe) {
@@ -163,6 +166,9 @@ func FromTransport(ctx context.Context, err error) *Error {
 			message = "the attempt's deadline passed"
 		}
 		return &Error{Class: Timeout, Message: message, RequestID: id}
+	}
+	if !sent(ctx) {
+		return &Error{Class: InvalidRequest, Message: fmt.Sprintf("the request could not be made: %v", err)}
 	}
 	if !answered(ctx) {
 		return &Error{Class: Network, Message: fmt.Sprintf("the provider could not be reached: %v", err)}
@@ -185,5 +191,5 @@ func CutOff(ctx context.Context) *Error {
 func notOfProtocol(err error) bool {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	return errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, bufio.ErrTooLong)
+	return errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, bufio.ErrTooLong) || errors.Is(err, sse.ErrTooLong)
 }

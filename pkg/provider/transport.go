@@ -114,6 +114,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		out.Header.Del(t.cred.Header)
 	}
 	w := watchdogFrom(req.Context())
+	if w != nil {
+		w.sent = true
+	}
 	w.arm()
 	resp, err := t.base.RoundTrip(out)
 	w.disarm()
@@ -187,6 +190,7 @@ type watchdog struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 
+	sent     bool
 	header   http.Header
 	answered bool
 	status   int
@@ -199,6 +203,12 @@ func ResponseHeader(ctx context.Context) http.Header {
 		return w.header
 	}
 	return nil
+}
+
+// sent tells whether a request was on its way at all.
+func sent(ctx context.Context) bool {
+	w := watchdogFrom(ctx)
+	return w != nil && w.sent
 }
 
 func answered(ctx context.Context) bool {

@@ -20,8 +20,21 @@ func (gemini) keepAlive() []byte          { return nil }
 
 func (gemini) refuse(e *Error) []byte {
 	o := object{"code": e.Status, "message": e.Message, "status": e.Type}
+	var details []any
+	if e.Quota != "" {
+		details = append(details, object{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []any{object{"quotaId": e.Quota}}})
+	}
+	if e.Reason != "" {
+		details = append(details, object{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": e.Reason, "domain": "googleapis.com"})
+	}
 	if e.RetryAfter != "" {
-		o["details"] = []any{object{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": e.RetryAfter + "s"}}
+		details = append(details, object{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": e.RetryAfter + "s"})
+	}
+	if details != nil {
+		o["details"] = details
+	}
+	if e.List {
+		return encode([]object{{"error": o}})
 	}
 	return encode(object{"error": o})
 }
@@ -57,10 +70,18 @@ func (gemini) frames(s *Server, model string, r *Reply) []frame {
 		o["promptFeedback"] = object{"blockReason": "SAFETY"}
 		return []frame{{data: encode(o)}}
 	}
+	finish := geminiStops[r.stop()]
+	if r.RawStop != "" {
+		finish = r.RawStop
+	}
 	var out []frame
 	chunk := func(part object) {
 		o := base(false)
-		o["candidates"] = []any{object{"index": 0, "content": object{"role": "model", "parts": []any{part}}}}
+		candidate := object{"index": 0, "content": object{"role": "model", "parts": []any{part}}}
+		if r.Accent == AccentFinish {
+			candidate["finishReason"] = finish
+		}
+		o["candidates"] = []any{candidate}
 		out = append(out, frame{data: encode(o), delta: true})
 	}
 	for _, b := range r.Blocks {
@@ -75,10 +96,6 @@ func (gemini) frames(s *Server, model string, r *Reply) []frame {
 		}
 	}
 	o := base(true)
-	finish := geminiStops[r.stop()]
-	if r.RawStop != "" {
-		finish = r.RawStop
-	}
 	o["candidates"] = []any{object{"index": 0, "content": object{"role": "model", "parts": []any{object{"text": ""}}}, "finishReason": finish}}
 	return append(out, frame{data: encode(o)})
 }

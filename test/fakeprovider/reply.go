@@ -39,7 +39,7 @@ type Reply struct {
 	Split int
 	// Pace waits before every delta.
 	Pace time.Duration
-	// Accent is one of the dialects of Chat Completions.
+	// Accent is one of the dialects of Chat Completions, or of Gemini.
 	Accent Accent
 
 	// Cut ends the stream early.
@@ -47,6 +47,9 @@ type Reply struct {
 	// Stall stops sending before that frame, and leaves the connection open
 	// until the client goes.
 	Stall *int
+	// StallAfter and BreakAfter send everything, and then leave the connection
+	// open, or break it.
+	StallAfter, BreakAfter bool
 	// InBand sends an error in the stream.
 	InBand *InBand
 	// KeepAlive sends so many comments or pings before the first frame, Pace
@@ -72,6 +75,12 @@ type Error struct {
 	Type       string
 	Message    string
 	RetryAfter string
+	// List puts the error into a list, as Google's streaming methods and its
+	// endpoint for OpenAI's clients do.
+	List bool
+	// Quota and Reason are Google's details: the quotaId that was violated,
+	// and the ErrorInfo's reason.
+	Quota, Reason string
 }
 
 // Kind of a block.
@@ -126,7 +135,8 @@ type Usage struct {
 	Input, Output, CacheRead, CacheWrite, Thinking int64
 }
 
-// Accent is how a server differs from OpenAI in Chat Completions.
+// Accent is how a server differs from OpenAI in Chat Completions, or a model
+// from the newer ones in Gemini.
 type Accent string
 
 const (
@@ -149,6 +159,8 @@ const (
 	AccentWhole Accent = "whole"
 	// AccentNoDone leaves [DONE] out.
 	AccentNoDone Accent = "no-done"
+	// AccentFinish is Gemini's: a finish reason with every chunk.
+	AccentFinish Accent = "finish"
 )
 
 // How a stream is cut.

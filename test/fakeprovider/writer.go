@@ -53,6 +53,12 @@ func (w *writer) stream(frames []frame) {
 			return
 		}
 	}
+	switch {
+	case w.reply.BreakAfter:
+		w.cut(Abort)
+	case w.reply.StallAfter:
+		<-w.r.Context().Done()
+	}
 }
 
 func at(n, total int) int {

@@ -5,6 +5,7 @@ package gemini
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,6 +22,9 @@ func typed(ctx context.Context, err error) *provider.Error {
 	if !errors.As(err, &ae) {
 		return provider.FromTransport(ctx, err)
 	}
+	if status, body := provider.Refusal(ctx); status != 0 {
+		ae = listed(ae, body)
+	}
 	h := provider.ResponseHeader(ctx)
 	out := &provider.Error{Class: class(ae), Code: ae.Code, Message: ae.Message,
 		RequestID: provider.RequestID(h), RetryAfter: provider.RetryAfter(h, time.Now())}
@@ -31,6 +35,22 @@ func typed(ctx context.Context, err error) *provider.Error {
 		out.Message = "the provider answered with an error and no message"
 	}
 	return out
+}
+
+// listed reads an error that comes in a list, as streaming methods write it,
+// and that the SDK takes for plain text.
+func listed(ae genai.APIError, body []byte) genai.APIError {
+	var list []struct {
+		Error *genai.APIError `json:"error"`
+	}
+	if json.Unmarshal(body, &list) != nil || len(list) == 0 || list[0].Error == nil {
+		return ae
+	}
+	e := *list[0].Error
+	if e.Code == 0 {
+		e.Code = ae.Code
+	}
+	return e
 }
 
 func class(e genai.APIError) provider.Class {
@@ -52,7 +72,9 @@ func class(e genai.APIError) provider.Class {
 		return provider.Timeout
 	case "UNAUTHENTICATED", "PERMISSION_DENIED":
 		return provider.Auth
-	case "INTERNAL":
+	case "INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED", "CANCELLED":
+		// Nobody here cancelled or wrote: the last two are the service's own
+		// state, whatever range their HTTP status is from.
 		return provider.Internal
 	}
 	return provider.ClassOfStatus(e.Code)

@@ -73,33 +73,39 @@ func (g *gemini) call(ctx context.Context, model string, body provider.Body, emi
 	cfg := &genai.GenerateContentConfig{HTTPOptions: &genai.HTTPOptions{Headers: http.Header{}, ExtrasRequestProvider: whole}}
 	s := &answer{Answer: provider.NewAnswer(provider.Gemini, model, emit)}
 	for resp, err := range g.client.Models.GenerateContentStream(ctx, model, genai.Text("x"), cfg) {
+		if err != nil && tap.err != nil && s.complete() {
+			break // what broke is behind the end
+		}
 		if err != nil {
 			return nil, typed(ctx, err)
 		}
-		done, err := s.chunk(resp, tap.next())
-		if err != nil {
+		if err := s.chunk(resp, tap.next()); err != nil {
 			return nil, err
 		}
-		if done {
-			return s.result(ctx)
-		}
 	}
-	if tap.err != nil {
-		return nil, provider.FromTransport(ctx, tap.err)
+	if s.finish == "" {
+		return nil, provider.CutOff(ctx)
 	}
-	return nil, provider.CutOff(ctx)
+	return s.result(ctx)
 }
 
 // answer puts an answer together from chunks. Each is a whole response with
-// one more piece in it.
+// one more piece in it. There is no end mark: the answer is complete once a
+// finish reason has come and the stream has ended. The reason alone does not
+// end it, since models have been seen to give one with every chunk.
 type answer struct {
 	*provider.Answer
-	block  *provider.Open // the open text or thinking block
-	called bool
-	finish string
-	stop   provider.StopReason
-	id     string
+	block   *provider.Open // the open text or thinking block
+	called  bool
+	blocked bool // the prompt was refused: there is no candidate
+	finish  string
+	early   bool // a piece came behind the finish reason
+	id      string
 }
+
+// complete tells whether the finish reason is the end although the stream did
+// not end well.
+func (s *answer) complete() bool { return s.finish != "" && !s.early }
 
 // part is what we need to know of a part; the rest stays in its bytes.
 type part struct {
@@ -113,7 +119,22 @@ type part struct {
 	} `json:"functionCall"`
 }
 
-func (s *answer) chunk(resp *genai.GenerateContentResponse, raw []byte) (bool, error) {
+func (s *answer) chunk(resp *genai.GenerateContentResponse, raw []byte) error {
+	var chunk struct {
+		Error      json.RawMessage `json:"error"`
+		Candidates []struct {
+			Content struct {
+				Parts []json.RawMessage `json:"parts"`
+			} `json:"content"`
+		} `json:"candidates"`
+	}
+	if err := json.Unmarshal(raw, &chunk); err != nil {
+		return provider.Errorf(provider.Internal, "the provider sent a chunk that is not of its protocol: %v", err)
+	}
+	// The SDK takes an error for one only if it is an object.
+	if len(chunk.Error) > 0 && string(chunk.Error) != "null" {
+		return provider.Errorf(provider.Internal, "the provider sent an error: %s", chunk.Error)
+	}
 	if resp.ResponseID != "" {
 		s.id = resp.ResponseID
 	}
@@ -125,36 +146,25 @@ func (s *answer) chunk(resp *genai.GenerateContentResponse, raw []byte) (bool, e
 			ThinkingTokens:  int64(u.ThoughtsTokenCount),
 		})
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
-	if len(resp.Candidates) == 0 {
-		if f := resp.PromptFeedback; f != nil && f.BlockReason != "" {
-			s.finish, s.stop = string(f.BlockReason), provider.StopRefusal
-			return true, nil
-		}
-		return false, nil
+	if f := resp.PromptFeedback; f != nil && f.BlockReason != "" && len(resp.Candidates) == 0 {
+		s.finish, s.blocked = string(f.BlockReason), true
 	}
-	var chunk struct {
-		Candidates []struct {
-			Content struct {
-				Parts []json.RawMessage `json:"parts"`
-			} `json:"content"`
-		} `json:"candidates"`
-	}
-	if err := json.Unmarshal(raw, &chunk); err != nil || len(chunk.Candidates) == 0 {
-		return false, provider.Errorf(provider.Internal, "the provider sent a chunk that is not of its protocol: %v", err)
+	if len(resp.Candidates) == 0 || len(chunk.Candidates) == 0 {
+		return nil
 	}
 	for _, p := range chunk.Candidates[0].Content.Parts {
+		s.early = s.early || s.finish != ""
 		if err := s.part(p); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if r := resp.Candidates[0].FinishReason; r != "" && r != genai.FinishReasonUnspecified {
-		s.finish, s.stop = string(r), s.reason(r)
-		return true, nil
+		s.finish = string(r)
 	}
-	return false, nil
+	return nil
 }
 
 func (s *answer) part(raw json.RawMessage) error {
@@ -250,8 +260,11 @@ func (s *answer) closeBlock() error {
 	return b.Stop()
 }
 
-func (s *answer) reason(r genai.FinishReason) provider.StopReason {
-	switch r {
+func (s *answer) reason() provider.StopReason {
+	if s.blocked {
+		return provider.StopRefusal
+	}
+	switch genai.FinishReason(s.finish) {
 	case genai.FinishReasonStop:
 		if s.called {
 			return provider.StopToolUse
@@ -261,7 +274,8 @@ func (s *answer) reason(r genai.FinishReason) provider.StopReason {
 		return provider.StopMaxTokens
 	case genai.FinishReasonSafety:
 		return provider.StopRefusal
-	case genai.FinishReasonRecitation, genai.FinishReasonBlocklist, genai.FinishReasonProhibitedContent, genai.FinishReasonSPII:
+	case genai.FinishReasonRecitation, genai.FinishReasonBlocklist, genai.FinishReasonProhibitedContent, genai.FinishReasonSPII,
+		genai.FinishReasonImageSafety, genai.FinishReasonImageProhibitedContent, genai.FinishReasonImageRecitation:
 		return provider.StopContentFilter
 	}
 	return provider.StopOther
@@ -272,5 +286,5 @@ func (s *answer) result(ctx context.Context) (*provider.Result, error) {
 	if id == "" {
 		id = s.id
 	}
-	return s.Finish(s.stop, s.finish, id)
+	return s.Finish(s.reason(), s.finish, id)
 }

@@ -79,9 +79,6 @@ func (s *chatStream) read(ctx context.Context, r *sse.Reader) (*provider.Result,
 			if errors.Is(err, io.EOF) {
 				return nil, provider.CutOff(ctx)
 			}
-			if errors.Is(err, sse.ErrTooLong) {
-				return nil, &provider.Error{Class: provider.Internal, Message: err.Error(), RequestID: s.requestID()}
-			}
 			return nil, provider.FromTransport(ctx, err)
 		}
 		if bytes.Equal(bytes.TrimSpace(ev.Data), []byte("[DONE]")) {

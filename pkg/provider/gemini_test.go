@@ -1,0 +1,141 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"safebeam.dev/safebeam/pkg/provider"
+	"safebeam.dev/safebeam/test/fakeprovider"
+)
+
+// Some models give a finish reason with every chunk: the first must not be
+// taken for the end, and a connection that breaks is no end either.
+func TestGeminiFinishReasonWithEveryChunkIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	reply := full()
+	reply.Accent = fakeprovider.AccentFinish
+	w.fake.Enqueue(reply)
+	res := w.must(w.ask("hi"))
+	if textOf(res) != "It is grün 🌱." || len(res.ToolCalls) != 2 || res.StopReason != provider.StopToolUse || res.Usage.OutputTokens != 22 {
+		t.Errorf("%+v", res)
+	}
+	reply.Cut = &fakeprovider.Cut{At: 3, How: fakeprovider.Abort}
+	w.fake.Enqueue(reply)
+	if pe := w.fail(w.ask("hi")); pe.Class != provider.Truncated {
+		t.Errorf("cut: %+v", pe)
+	}
+}
+
+// What breaks behind the end takes nothing away.
+func TestGeminiAnswerIsWholeOnceTheLastChunkCame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	w.cfg.IdleTimeout = 50 * time.Millisecond
+	w.remake()
+	for name, spoil := range map[string]func(*fakeprovider.Reply){
+		"a broken connection": func(r *fakeprovider.Reply) { r.BreakAfter = true },
+		"silence":             func(r *fakeprovider.Reply) { r.StallAfter = true },
+	} {
+		reply := full()
+		spoil(&reply)
+		w.fake.Enqueue(reply)
+		if got := textOf(w.must(w.ask("hi"))); got != "It is grün 🌱." {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestGeminiErrorsByTheirDetails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	for _, tc := range []struct {
+		err  fakeprovider.Error
+		want provider.Class
+	}{
+		{fakeprovider.Error{Status: 429, Type: "RESOURCE_EXHAUSTED", Quota: "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}, provider.RateLimited},
+		{fakeprovider.Error{Status: 429, Type: "RESOURCE_EXHAUSTED", Quota: "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}, provider.QuotaExhausted},
+		{fakeprovider.Error{Status: 400, Type: "INVALID_ARGUMENT", Reason: "API_KEY_INVALID"}, provider.Auth},
+		{fakeprovider.Error{Status: 400, Type: "FAILED_PRECONDITION"}, provider.InvalidRequest},
+		{fakeprovider.Error{Status: 499, Type: "CANCELLED"}, provider.Internal},
+		{fakeprovider.Error{Status: 409, Type: "ABORTED"}, provider.Internal},
+		{fakeprovider.Error{Status: 401, Type: "UNAUTHENTICATED"}, provider.Auth},
+	} {
+		for _, list := range []bool{false, true} {
+			tc.err.Message, tc.err.RetryAfter, tc.err.List = "not now", "13.5", list
+			w.fake.Enqueue(fakeprovider.Reply{Error: &tc.err})
+			pe := w.fail(w.ask("hi"))
+			if pe.Class != tc.want || pe.Code != tc.err.Status || pe.Message != "not now" || pe.RetryAfter != 13500*time.Millisecond {
+				t.Errorf("%+v: %+v", tc.err, pe)
+			}
+		}
+	}
+}
+
+// An error that is no object is one all the same.
+func TestGeminiErrorAsAWordIsAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	w.fake.Enqueue(fakeprovider.Reply{Raw: &fakeprovider.Raw{Status: 200, ContentType: "text/event-stream", Body: "data: {\"error\":\"no luck\"}\n\n"}})
+	if pe := w.fail(w.ask("hi")); pe.Class != provider.Internal || !strings.Contains(pe.Message, "no luck") {
+		t.Errorf("%+v", pe)
+	}
+}
+
+func TestGeminiModelNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	for model, path := range map[string]string{
+		"gemini-x":        "/v1beta/models/gemini-x:streamGenerateContent?alt=sse",
+		"models/gemini-x": "/v1beta/models/gemini-x:streamGenerateContent?alt=sse",
+	} {
+		req := w.ask("hi")
+		req.Model = model
+		w.must(req)
+		if got := w.fake.Last().Path; got != path {
+			t.Errorf("%s: %s", model, got)
+		}
+	}
+	before := len(w.fake.Requests())
+	for _, model := range []string{"", "x?key=y", "../../v1/files", "a&b"} {
+		req := w.ask("hi")
+		req.Model = model
+		// Not a network error, which would be tried again.
+		if pe := w.fail(req); pe.Class != provider.InvalidRequest || !strings.Contains(pe.Message, "model") {
+			t.Errorf("%q: %+v", model, pe)
+		}
+	}
+	if n := len(w.fake.Requests()); n != before {
+		t.Errorf("%d requests were sent", n-before)
+	}
+}
+
+func TestGeminiSafetySettingsArePassedOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	req := w.ask("hi")
+	req.Parameters = json.RawMessage(`{"safetySettings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}]}`)
+	w.must(req)
+	if at(w.body(), "safetySettings.0.threshold") != "BLOCK_NONE" {
+		t.Errorf("%s", w.fake.Last().Body)
+	}
+}
+
+// What the SDK's reader would pass over in silence is seen by ours.
+func TestGeminiEventAboveTheLimitIsNamed(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("sends 33 MiB")
+	}
+	w := newWorld(t, targets[3])
+	w.fake.Enqueue(fakeprovider.Say(strings.Repeat("x", 33<<20)))
+	pe := w.fail(w.ask("hi"))
+	if pe.Class != provider.Internal || !strings.Contains(pe.Message, "limit") {
+		t.Errorf("%s: %.300s", pe.Class, pe.Message)
+	}
+}
