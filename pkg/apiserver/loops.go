@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	clientrest "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 
@@ -18,14 +20,14 @@ import (
 	"safebeam.dev/safebeam/pkg/controller/sweep"
 	"safebeam.dev/safebeam/pkg/gateway/turnmetrics"
 	"safebeam.dev/safebeam/pkg/gateway/turns"
-	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/storage/heads"
 )
 
 // loops are the controllers that stand beside the store, since they read what
-// no API serves. They write through the API like every other controller.
+// no API serves. They write through the API like every other controller, but for
+// the statuses of conversations.
 type loops struct {
 	informers     []cache.SharedIndexInformer
 	conversations *conversation.Controller
@@ -55,8 +57,8 @@ func (o *observer) ConversationChanged(namespace, name string) {
 	o.loops.conversations.Changed(namespace, name)
 }
 
-func newLoops(config *rest.Config, s *Storages, heads *heads.Store, journal journal.Journal) (*loops, error) {
-	client, err := versioned.NewForConfig(config)
+func newLoops(config *clientrest.Config, s *Storages, heads *heads.Store, journal journal.Journal) (*loops, error) {
+	client, err := s.NewClient(config)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func newLoops(config *rest.Config, s *Storages, heads *heads.Store, journal jour
 		sweeper:   sweep.New(sweep.Options{Client: client, Journal: journal, Heads: heads, Clock: clock.RealClock{}}),
 	}
 	if l.conversations, err = conversation.New(conversation.Options{
-		Client: client, Conversations: conversations, Models: models,
+		Client: client, WriteStatus: writeStatus(s.conversationStatus), Conversations: conversations, Models: models,
 		Heads: heads, Log: s.Messages, Turns: s.Broker, Clock: clock.RealClock{},
 	}); err != nil {
 		return nil, err
@@ -79,6 +81,17 @@ func newLoops(config *rest.Config, s *Storages, heads *heads.Store, journal jour
 		},
 	})
 	return l, err
+}
+
+// writeStatus writes the statuses of conversations into their storage, as the
+// broker does with those of turns: they follow every turn, and a request of the
+// server to itself costs a third of what the turn does.
+func writeStatus(storage rest.Updater) func(context.Context, *tightbeamv1.Conversation) error {
+	return func(ctx context.Context, conversation *tightbeamv1.Conversation) error {
+		_, _, err := storage.Update(request.WithNamespace(ctx, conversation.Namespace), conversation.Name,
+			rest.DefaultUpdatedObjectInfo(conversation), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+		return err
+	}
 }
 
 // Run works until ctx ends.

@@ -23,7 +23,6 @@ import (
 	"safebeam.dev/safebeam/pkg/controller"
 	"safebeam.dev/safebeam/pkg/gateway"
 	"safebeam.dev/safebeam/pkg/gateway/channels"
-	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	"safebeam.dev/safebeam/pkg/launcher/local"
 	"safebeam.dev/safebeam/pkg/launcher/localsandbox"
 )
@@ -92,7 +91,7 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 	if err != nil {
 		return err
 	}
-	clients, err := versioned.NewForConfig(client)
+	clients, err := server.Storages.NewClient(client)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ type Turns interface {
 // Options of a Controller.
 type Options struct {
 	Client versioned.Interface
+	// WriteStatus writes the status of a conversation of this version; a
+	// Conflict if there is a newer one. Every turn is followed by a status.
+	WriteStatus func(ctx context.Context, conversation *tightbeamv1.Conversation) error
 	// Conversations and Models are informers that the caller runs.
 	Conversations, Models cache.SharedIndexInformer
 	Heads                 Heads
@@ -169,8 +172,7 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	if equality.Semantic.DeepEqual(updated.Status, conversation.Status) {
 		return 0, nil
 	}
-	_, err = c.Client.TightbeamV1().Conversations(conversation.Namespace).UpdateStatus(ctx, updated, metav1.UpdateOptions{})
-	return 0, ignoreNotFound(err)
+	return 0, ignoreNotFound(c.WriteStatus(ctx, updated))
 }
 
 // status is what the status of a conversation should be.

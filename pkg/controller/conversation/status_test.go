@@ -90,7 +90,11 @@ func start(t *testing.T, w *world, conversation *tightbeamv1.Conversation, turns
 	}
 	conversations := informers.NewConversationInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
 	models := informers.NewTightbeamModelInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
-	c, err := New(Options{Client: client, Conversations: conversations, Models: models, Heads: w, Log: w, Turns: w, Clock: clock.RealClock{}})
+	write := func(ctx context.Context, conversation *tightbeamv1.Conversation) error {
+		_, err := client.TightbeamV1().Conversations(conversation.Namespace).UpdateStatus(ctx, conversation, metav1.UpdateOptions{})
+		return err
+	}
+	c, err := New(Options{Client: client, WriteStatus: write, Conversations: conversations, Models: models, Heads: w, Log: w, Turns: w, Clock: clock.RealClock{}})
 	if err != nil {
 		t.Fatal(err)
 	}
