@@ -26,8 +26,8 @@ export KUBECONFIG=$data/kubeconfig
 export PATH=$PWD/bin:$PATH
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-# show prints a command as one would type it, and runs it.
-show() {
+# typed prints a command as one would type it.
+typed() {
   local arg line=
   for arg; do
     case $arg in
@@ -35,8 +35,19 @@ show() {
       *) line+=" $arg" ;;
     esac
   done
-  printf '\033[2m$%s\033[0m\n' "$line"
+  printf '$%s' "$line"
+}
+# show prints a command and runs it.
+show() {
+  printf '\033[2m%s\033[0m\n' "$(typed "$@")"
   "$@"
+}
+# given prints a command and what it is given to read, and runs it.
+given() {
+  local text=$1
+  shift
+  printf '\033[2m%s <<END\n%s\nEND\033[0m\n' "$(typed "$@")" "$text"
+  "$@" <<<"$text"
 }
 
 # The process id is believed only if it is a standalone server's.
@@ -143,7 +154,7 @@ trap '[ -z "$started" ] || stop' EXIT
 turn=hello-$(date +%m%d-%H%M%S)
 
 say "A model, a conversation, and a turn whose answer streams in:"
-show kubectl apply -f - <<<"$manifest"
+given "$manifest" kubectl apply -f -
 kubectl get conversation first-steps >/dev/null 2>&1 || show kubectl create conversation first-steps --model "$model"
 show kubectl create turn first-steps --name "$turn" --model "$model" --follow \
   --message "Hello! In one sentence: why should an API key never be in the hands of an agent?"
@@ -165,22 +176,19 @@ show_sandbox() {
   say "A sandbox, and Python in it:"
   if ! kubectl get sandbox first-steps -o jsonpath='{.status.phase}' 2>/dev/null | grep -q Running; then
     kubectl delete sandbox first-steps --ignore-not-found >/dev/null
-    show kubectl create -f - <<SANDBOX
-apiVersion: llmsafespace.dev/v1
+    given "apiVersion: llmsafespace.dev/v1
 kind: Sandbox
 metadata:
   name: first-steps
 spec:
   runtime: python:3
-  timeout: 3600
-SANDBOX
+  timeout: 3600" kubectl create -f -
     if ! kubectl wait sandbox/first-steps --for=condition=Ready --timeout=30s >/dev/null 2>&1; then
       kubectl get sandbox first-steps -o jsonpath='{.status.phase}: {.status.reason}: {.status.message}{"\n"}' >&2
       return
     fi
   fi
-  show kubectl create -f - <<EXECUTION
-apiVersion: llmsafespace.dev/v1
+  given "apiVersion: llmsafespace.dev/v1
 kind: Execution
 metadata:
   name: $turn
@@ -188,10 +196,9 @@ spec:
   sandbox: first-steps
   code: |
     import os, platform
-    print("Python", platform.python_version(), "as user", os.getuid())
-    print("The sum of the first 1000 squares is", sum(n * n for n in range(1001)))
-    print("Its network has", os.listdir("/sys/class/net") if os.path.exists("/sys/class/net") else open("/proc/net/dev").read().count(":"), "interface")
-EXECUTION
+    print('Python', platform.python_version(), 'as user', os.getuid())
+    print('The sum of the first 1000 squares is', sum(n * n for n in range(1001)))
+    print('Its network has', open('/proc/net/dev').read().count(':'), 'interface')" kubectl create -f -
   # It may have ended before anybody could wait for it.
   kubectl wait "execution/$turn" --for=jsonpath='{.status.completionTime}' --timeout=60s >/dev/null
   show kubectl get execution "$turn" -o jsonpath='{.status.stdout.head}{.status.stderr.head}'
