@@ -124,9 +124,6 @@ func (s *Server) Stop() {
 	}
 }
 
-// Done is closed when the server has ended.
-func (s *Server) Done() <-chan struct{} { return s.done }
-
 // Clients returns the typed clients of the admin.
 func (s *Server) Clients() *versioned.Clientset {
 	return versioned.NewForConfigOrDie(s.Client)
