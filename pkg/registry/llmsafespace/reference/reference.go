@@ -76,7 +76,9 @@ func (r Reader) Profile(ctx context.Context, seen *Seen, namespace string, ref *
 	case err == nil:
 		seen.Profile = obj.(*v1.SandboxProfile)
 	case apierrors.IsNotFound(err) || apierrors.IsBadRequest(err):
-		seen.Errors = append(seen.Errors, field.NotFound(path.Child("name"), fmt.Sprintf("%s/%s", in, ref.Name)))
+		missing := field.NotFound(path.Child("name"), fmt.Sprintf("%s/%s", in, ref.Name))
+		missing.Detail = "there is no such SandboxProfile: make it first, or leave profileRef out"
+		seen.Errors = append(seen.Errors, missing)
 	default:
 		seen.Errors = append(seen.Errors, field.InternalError(path, err))
 	}
