@@ -106,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 	owned.Go(func() { manager.Run(ctx) })
 	owned.Go(func() { watch.Run(ctx) })
 	owned.Go(func() { filesService.Run(ctx) })
-	owned.Go(func() { trim(ctx, asked) })
+	owned.Go(func() { trim(ctx, asked, manager.Undisturbed) })
 	err = serve(ctx, &o, instance, server, asked)
 	cancel()
 	server.Stop()

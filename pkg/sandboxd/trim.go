@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
-	"safebeam.dev/safebeam/pkg/sandboxd/process"
 	sandboxpb "safebeam.dev/safebeam/proto/sandbox/v1"
 )
 
@@ -84,8 +83,8 @@ func (s stirring) RecvMsg(m any) error {
 }
 
 // trim gives back, once whenever sandboxd has come to rest, what its start and calls
-// have left behind. At rest it does nothing.
-func trim(ctx context.Context, a *activity) {
+// have left behind, which stops all threads for a moment. At rest it does nothing.
+func trim(ctx context.Context, a *activity, undisturbed func(func())) {
 	timer := time.NewTimer(restAfter)
 	defer timer.Stop()
 	for {
@@ -100,7 +99,7 @@ func trim(ctx context.Context, a *activity) {
 			timer.Reset(min(wait, restAfter)) // the clock may have been set
 			continue
 		}
-		process.Undisturbed(giveBack)
+		undisturbed(giveBack)
 		a.resting.Store(true)
 		if a.last.Load() != last && a.resting.CompareAndSwap(true, false) {
 			timer.Reset(restAfter)

@@ -61,6 +61,7 @@ func execs(ctx context.Context, a *api, n int, _ bool) error {
 		argv []string
 	}{{"exec_true", []string{"true"}}, {"exec_echo", []string{"echo", "hello"}}} {
 		var times []time.Duration
+		before := a.processorTime()
 		for range n {
 			began := time.Now()
 			if err := a.exec(ctx, io.Discard, c.argv...); err != nil {
@@ -68,9 +69,13 @@ func execs(ctx context.Context, a *api, n int, _ bool) error {
 			}
 			times = append(times, time.Since(began))
 		}
+		a.processorTime().each(c.name, before, n)
 		percentiles(c.name, times)
 	}
-	return parallel(ctx, "execs_per_s_32", 32, 4*n, func(context.Context, int) error { return a.exec(ctx, io.Discard, "true") })
+	before := a.processorTime()
+	err := parallel(ctx, "execs_per_s_32", 32, 4*n, func(context.Context, int) error { return a.exec(ctx, io.Discard, "true") })
+	a.processorTime().each("exec_32", before, 4*n)
+	return err
 }
 
 // parallel prints how many of n a second so many workers do.

@@ -157,6 +157,8 @@ func (b *bench) parallel(workers, n int) error {
 	left.Store(int64(n))
 	var wg sync.WaitGroup
 	errs := make(chan error, workers)
+	gateway, agent := b.cpu()
+	defer func() { b.perUnit(fmt.Sprintf("exec_%d", workers), float64(n), gateway, agent, "ms", time.Millisecond) }()
 	began := time.Now()
 	for range workers {
 		wg.Go(func() {
@@ -184,15 +186,7 @@ func (b *bench) cpu() (gateway, agent time.Duration) {
 	var own syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &own)
 	gateway = time.Duration(own.Utime.Nano() + own.Stime.Nano())
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.sandbox.PID()))
-	if err != nil {
-		return gateway, 0
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var user, system int64
-	fmt.Sscan(fields[11], &user)
-	fmt.Sscan(fields[12], &system)
-	return gateway, time.Duration(user+system) * (time.Second / 100) // clock ticks
+	return gateway, processorTime(b.sandbox.PID())
 }
 
 // perUnit prints what was used since, for each of n.

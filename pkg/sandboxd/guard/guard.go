@@ -169,11 +169,16 @@ func (g *Guard) Run(ctx context.Context) error {
 	// At first there is nobody: a sandbox that has just started looks for a guest
 	// before it looks for what that uses.
 	var seen, asked time.Time
+	resting := false
 	for {
 		select {
 		case <-timer.C:
 		case <-g.woken:
 			seen = time.Now()
+			if !resting {
+				continue // the next look is due before anybody can have come to a line
+			}
+			resting = false
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -184,6 +189,7 @@ func (g *Guard) Run(ctx context.Context) error {
 				seen = now
 			} else if now.Sub(seen) >= lull {
 				timer.Stop()
+				resting = true
 				continue
 			}
 		}
@@ -225,12 +231,12 @@ func (g *Guard) limited() bool {
 	return g.memory != 0 || g.pids != 0
 }
 
-// look reads usage and limits. If it need not be exact, pids below their line are
-// those that there are at most, and nothing but pids is looked at once they are
+// look reads usage and limits. If it need not be exact, pids below their line, and
+// memory that is far from its, are what there is at most, and nothing but pids is looked at once they are
 // beyond it: the guest has to be ended, and the time for it is short.
 func (g *Guard) look(exact bool) Usage {
 	g.mu.Lock()
-	given := g.pids
+	given, givenMemory := g.pids, g.memory
 	g.mu.Unlock()
 	enough := line(given)
 	if exact {
@@ -241,7 +247,12 @@ func (g *Guard) look(exact bool) Usage {
 	var memory, memoryLimit uint64
 	known := exact || !over(pids, pidsLimit)
 	if known {
-		memory, memoryLimit = g.source.memory()
+		memory, memoryLimit = g.source.memory(func(limit uint64) uint64 {
+			if exact {
+				return 0
+			}
+			return far(line(lower(limit, givenMemory)))
+		})
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -280,6 +291,13 @@ func line(limit uint64) uint64 { return limit/100*linePercent + limit%100*linePe
 func pause(u Usage) time.Duration {
 	d := min(until(u.Memory, u.MemoryLimit, fillRate), until(u.Pids, u.PidsLimit, forkRate))
 	return min(max(d, shortest), longest)
+}
+
+// far is the most memory that is so far from its line that the next look may be as
+// late as any.
+func far(line uint64) uint64 {
+	const reach = fillRate / uint64(time.Second/longest)
+	return max(line, reach) - reach
 }
 
 // until is how long it takes at a rate from what is used to the line.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestBothVersionsOfCgroupsAreRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := findSource(cgroupDir(t, c.files), c.apart)
-			used, most := s.memory()
+			used, most := s.memory(exactly)
 			pids, all := s.pids(0)
 			if used != c.used || most != c.most || pids != c.pids || all != c.all || s.limited() != c.limited {
 				t.Errorf("memory %d of %d, pids %d of %d, limited %v", used, most, pids, all, s.limited())
@@ -93,9 +94,64 @@ func TestBothVersionsOfCgroupsAreRead(t *testing.T) {
 	}
 }
 
+func TestALookFarFromTheLineDoesNotAddUp(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ current, limit, want uint64 }{
+		{120 * mib, 1024 * mib, 120 * mib},
+		{500 * mib, 1024 * mib, 500 * mib},
+		{900 * mib, 1024 * mib, 800 * mib},
+		{980 * mib, 1024 * mib, 880 * mib},
+		{120 * mib, 256 * mib, 20 * mib}, // never far
+	} {
+		g := New(Options{CgroupDir: cgroupDir(t, map[string]string{
+			"memory.current": fmt.Sprintln(c.current), "memory.max": fmt.Sprintln(c.limit),
+			"memory.stat": fmt.Sprintf("anon 5\ninactive_file %d\n", 100*mib),
+		})})
+		u := g.look(false)
+		if u.Memory != c.want || u.Memory != c.current-100*mib && pause(u) != longest {
+			t.Errorf("%d of %d: %d, next look after %s", c.current, c.limit, u.Memory, pause(u))
+		}
+		if u := g.Usage(); u.Memory != c.current-100*mib {
+			t.Errorf("%d of %d: usage says %d", c.current, c.limit, u.Memory)
+		}
+		if n := testing.AllocsPerRun(100, func() { g.source.memory(exactly) }); n > 0 {
+			t.Errorf("a look makes %v allocations", n)
+		}
+	}
+}
+
+func TestACommandMakesNoLookDueThatIsNot(t *testing.T) {
+	var looks atomic.Int32
+	g := New(Options{MemoryLimit: 1 << 40, CgroupDir: t.TempDir()})
+	g.source = countingSource{g.source, &looks}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { g.Run(ctx); close(done) }()
+	wakes, started := 0, time.Now()
+	for ; time.Since(started) < 4*longest || looks.Load() == 0; wakes++ {
+		g.Wake()
+		runtime.Gosched()
+	}
+	cancel()
+	<-done
+	if n, most := looks.Load(), int32(time.Since(started)/longest)+2; n > most {
+		t.Errorf("%d looks in the time of %d, woken %d times", n, most, wakes)
+	}
+}
+
+type countingSource struct {
+	source
+	looks *atomic.Int32
+}
+
+func (s countingSource) memory(enough func(uint64) uint64) (used, limit uint64) {
+	s.looks.Add(1)
+	return 0, 0
+}
+
 func TestWithoutALimitOfACgroupProcIsCounted(t *testing.T) {
 	s := findSource(cgroupDir(t, map[string]string{"memory.current": "1000\n", "memory.max": "max\n", "pids.current": "7\n", "pids.max": "max\n"}), false)
-	used, most := s.memory()
+	used, most := s.memory(exactly)
 	pids, all := s.pids(0)
 	if s.limited() || most != 0 || all != 0 || used < 1<<20 || pids < 2 {
 		t.Errorf("memory %d of %d, pids %d of %d", used, most, pids, all)

@@ -6,61 +6,126 @@ package process
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// birthTime is how long a fork may take before somebody looks after it. It is over in
-// less, where nobody interferes.
-const birthTime = 5 * time.Millisecond
+const (
+	// birthTime is how long a fork may take before somebody looks after it. It is
+	// over in less, where nobody interferes.
+	birthTime = 5 * time.Millisecond
+	// maxBirthTime lies between two looks at a fork that takes ever longer.
+	maxBirthTime = 200 * time.Millisecond
+	// maxForks at one time: a fork is waited for, above all where the processor is
+	// not its own, and so others need not wait for it.
+	maxForks = 2
+	// labour is how long forks may go on without a moment in which there is none.
+	labour = 20 * time.Millisecond
+)
 
-// maxBirthTime lies between two looks at a fork that takes ever longer.
-const maxBirthTime = 200 * time.Millisecond
+// births are the forks that are under way.
+//
+// Until its exec a child is our double, and the thread that made it waits for it
+// without a chance to be interrupted, with a processor of the runtime's in its hands.
+// But it is of the guest's user already, who may stop it: then it is told to go on.
+// So there are fewer forks at a time than processors, and meanwhile garbage is not
+// collected, since that would wait for these threads, with everybody else, who could
+// tell the child; only a heap at its limit is.
+type births struct {
+	// resume tells children that were stopped to go on.
+	resume func()
 
-// births are one at a time, and not while garbage is collected.
-var births sync.Mutex
+	mu      sync.Mutex
+	began   []time.Time // of each fork; zero where there is none
+	n       int
+	since   time.Time // since when there has always been one
+	ended   sync.Cond // n went down
+	percent int       // of the heap by which it grows, when n is zero
+	watch   *time.Timer
+	wait    time.Duration // until the next look
+}
 
-// Undisturbed runs what stops every thread for a moment: no fork is under way.
-func Undisturbed(f func()) {
-	births.Lock()
-	defer births.Unlock()
+// newBirths has room for as many forks as leave a processor for everybody else.
+func newBirths(resume func()) *births {
+	b := &births{resume: resume, began: make([]time.Time, max(1, min(maxForks, runtime.GOMAXPROCS(0)-1)))}
+	b.ended.L = &b.mu
+	b.watch = time.AfterFunc(time.Hour, b.look)
+	b.watch.Stop()
+	return b
+}
+
+// begin is called before a fork, and end with what it returned after it.
+func (b *births) begin() (i int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.n == len(b.began) || b.n > 0 && time.Since(b.since) > labour {
+		b.ended.Wait()
+	}
+	now := time.Now()
+	if b.n == 0 {
+		b.since = now
+		b.percent = debug.SetGCPercent(-1)
+		b.wait = birthTime
+		b.watch.Reset(b.wait)
+	}
+	b.n++
+	i = slices.IndexFunc(b.began, time.Time.IsZero)
+	b.began[i] = now
+	return i
+}
+
+func (b *births) end(i int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.began[i] = time.Time{}
+	if b.n--; b.n == 0 {
+		b.watch.Stop()
+		debug.SetGCPercent(b.percent)
+	}
+	b.ended.Broadcast()
+}
+
+// look looks after forks that take long.
+func (b *births) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var longest time.Duration
+	for _, began := range b.began {
+		if !began.IsZero() {
+			longest = max(longest, time.Since(began))
+		}
+	}
+	if longest >= birthTime {
+		b.mu.Unlock()
+		b.resume()
+		b.mu.Lock()
+		// On a busy machine nobody need have interfered.
+		b.wait = min(2*b.wait, maxBirthTime)
+	} else {
+		b.wait = birthTime
+	}
+	if b.n > 0 {
+		b.watch.Reset(b.wait)
+	}
+}
+
+// undisturbed runs f while there is no fork.
+func (b *births) undisturbed(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.n > 0 {
+		b.ended.Wait()
+	}
 	f()
 }
 
-// attend looks after a fork until done is called. Until its exec a child is our
-// double, and the thread that made it waits for it without a chance to be interrupted.
-// But it is of the guest's user already, who may stop it: then it is told to go on.
-// Meanwhile garbage must not be collected, since that would wait for this thread, with
-// everybody else, who could tell the child; only a heap at its limit is.
-func (m *Manager) attend() (done func()) {
-	births.Lock()
-	percent := debug.SetGCPercent(-1)
-	over := make(chan struct{})
-	wait := birthTime
-	timer := time.NewTimer(wait)
-	m.group.Go(func() {
-		defer timer.Stop()
-		for {
-			select {
-			case <-timer.C:
-				m.resumeUnborn()
-				// On a busy machine nobody need have interfered.
-				wait = min(2*wait, maxBirthTime)
-				timer.Reset(wait)
-			case <-over:
-				return
-			}
-		}
-	})
-	return func() {
-		close(over)
-		debug.SetGCPercent(percent)
-		births.Unlock()
-	}
-}
+// Undisturbed runs what stops every thread for a moment: no fork is under way.
+func (m *Manager) Undisturbed(f func()) { m.births.undisturbed(f) }
 
 // resumeUnborn tells our doubles to go on if they were stopped. Those that are born are
 // the guest's to stop.

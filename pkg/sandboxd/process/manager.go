@@ -46,6 +46,7 @@ type Manager struct {
 	group    group
 	discards chan struct{}
 	starts   chan struct{}
+	births   *births
 	forks    chan func()
 	over     chan struct{} // closed when nobody forks any more
 
@@ -60,7 +61,7 @@ func NewManager(options Options) *Manager {
 	if options.MaxProcesses <= 0 {
 		options.MaxProcesses = DefaultMaxProcesses
 	}
-	return &Manager{
+	m := &Manager{
 		options:   options,
 		max:       options.MaxProcesses,
 		reaper:    &reaper{children: map[int]child{}},
@@ -70,6 +71,8 @@ func NewManager(options Options) *Manager {
 		over:      make(chan struct{}),
 		processes: map[string]*Process{},
 	}
+	m.births = newBirths(m.resumeUnborn)
+	return m
 }
 
 // Run reaps children until ctx is over, then ends every process and waits for
@@ -78,7 +81,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	reaping, stopReaping := context.WithCancel(context.WithoutCancel(ctx))
 	var reaped sync.WaitGroup
 	reaped.Go(func() { m.reaper.run(reaping) })
-	reaped.Go(func() { m.forkAll(reaping) })
+	for range m.births.began {
+		reaped.Go(func() { m.forkAll(reaping) })
+	}
 	<-ctx.Done()
 	m.EndGuest(Stopped, "sandboxd is ending")
 	for _, p := range m.List() {

@@ -27,7 +27,7 @@ type child interface {
 // reaper collects every child, also orphans that were handed to PID 1.
 type reaper struct {
 	// starting is held shared from before a fork until the child is known, and
-	// exclusively while a dead child is looked up: no end comes too early.
+	// exclusively while a dead child is looked up that is not: no end comes too early.
 	starting sync.RWMutex
 	mu       sync.Mutex
 	children map[int]child
@@ -55,6 +55,15 @@ func (r *reaper) all(act func([]child)) int {
 	children := r.known()
 	act(children)
 	return len(children)
+}
+
+// take forgets a child and returns it, nil if it is not known.
+func (r *reaper) take(pid int) child {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.children[pid]
+	delete(r.children, pid)
+	return c
 }
 
 // knows reports whether a child was started and has not been reaped.
@@ -102,12 +111,13 @@ func (r *reaper) reapOne() bool {
 	if err != nil || pid == 0 {
 		return false
 	}
-	r.starting.Lock()
-	r.mu.Lock()
-	c := r.children[pid]
-	delete(r.children, pid)
-	r.mu.Unlock()
-	r.starting.Unlock()
+	c := r.take(pid)
+	if c == nil {
+		// An orphan; or one that ended before its start was over.
+		r.starting.Lock()
+		c = r.take(pid)
+		r.starting.Unlock()
+	}
 	if c != nil {
 		c.exiting()
 	}

@@ -192,7 +192,7 @@ func (m *Manager) fork(p *Process, path string, attributes *syscall.ProcAttr) (i
 					m.yield(pid)
 				}
 			}
-			defer m.attend()()
+			defer m.births.end(m.births.begin())
 			select {
 			case m.forks <- fork:
 			case <-m.over:

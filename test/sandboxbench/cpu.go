@@ -1,0 +1,67 @@
+// Copyright 2026 The Safebeam Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// processorTime is what a process has used, its children not counted.
+func processorTime(pid int) time.Duration {
+	fields := stat(pid)
+	if len(fields) < 13 {
+		return 0
+	}
+	var user, system int64
+	fmt.Sscan(fields[11], &user)
+	fmt.Sscan(fields[12], &system)
+	return time.Duration(user+system) * (time.Second / 100) // clock ticks
+}
+
+// stat are the fields of a process's stat behind its name.
+func stat(pid int) []string {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return strings.Fields(string(line[strings.LastIndexByte(string(line), ')')+1:]))
+}
+
+// A spent is the processor time of everybody who has to do with a call, which a busy
+// machine changes less than how long the call takes.
+type spent struct{ client, server, sandboxd time.Duration }
+
+func (a *api) processorTime() spent {
+	var own syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	s := spent{client: time.Duration(own.Utime.Nano() + own.Stime.Nano()), server: processorTime(a.cmd.Process.Pid)}
+	for _, pid := range named("sandboxd") {
+		// Others on the machine have sandboxes, too.
+		if isBelow(pid, a.cmd.Process.Pid) {
+			s.sandboxd += processorTime(pid)
+		}
+	}
+	return s
+}
+
+// isBelow reports whether a process descends from another.
+func isBelow(pid, ancestor int) bool {
+	for pid > 1 && pid != ancestor {
+		fields := stat(pid)
+		if len(fields) < 2 {
+			return false
+		}
+		pid = 0
+		fmt.Sscan(fields[1], &pid)
+	}
+	return pid == ancestor
+}
+
+// each prints what each of n calls took since.
+func (s spent) each(name string, since spent, n int) {
+	figure(name+"_client_cpu_ms", milliseconds(s.client-since.client)/float64(n), "ms")
+	figure(name+"_server_cpu_ms", milliseconds(s.server-since.server)/float64(n), "ms")
+	figure(name+"_sandboxd_cpu_ms", milliseconds(s.sandboxd-since.sandboxd)/float64(n), "ms")
+}
