@@ -39,7 +39,7 @@ type endpoint struct {
 	service, port string
 
 	address string
-	first   *x509.Certificate
+	last    *x509.Certificate
 	// again: replaced by one of the same authority; successor: by one of another.
 	again, successor bool
 }
@@ -59,6 +59,9 @@ func (e *endpoint) look(t *testing.T) error {
 	}
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: e.service + "." + system + ".svc"}}
 	connection, err := dialer.DialContext(t.Context(), "tcp", e.address)
+	if untrusted := (*tls.CertificateVerificationError)(nil); errors.As(err, &untrusted) {
+		t.Fatalf("%s, port %s: what is published does not verify it: %v", e.service, e.port, err)
+	}
 	if err != nil {
 		e.address = "" // kubectl gives up forwarding when one connection breaks
 		return fmt.Errorf("%s, port %s: %w", e.service, e.port, err)
@@ -66,15 +69,15 @@ func (e *endpoint) look(t *testing.T) error {
 	defer connection.Close()
 	now := connection.(*tls.Conn).ConnectionState().PeerCertificates[0]
 	switch {
-	case e.first == nil:
-	case e.first.Equal(now):
+	case e.last == nil:
+	case e.last.Equal(now):
 		return nil
-	case e.first.Issuer.String() == now.Issuer.String():
+	case e.last.Issuer.String() == now.Issuer.String():
 		e.again = true
 	default:
 		e.successor = true
 	}
-	e.first = now
+	e.last = now
 	return nil
 }
 
