@@ -20,6 +20,7 @@ import (
 	utilexec "k8s.io/client-go/util/exec"
 
 	"safebeam.dev/safebeam/pkg/cli"
+	"safebeam.dev/safebeam/pkg/cli/request"
 )
 
 func main() {
@@ -72,6 +73,7 @@ Begin with:
 	command.SetIn(streams.In)
 	command.SetOut(streams.Out)
 	command.SetErr(streams.ErrOut)
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return request.Misused(command, "%w", err) })
 	command.AddCommand(newStandalone(), newStore())
 	command.AddCommand(cli.Commands(streams)...)
 	return command

@@ -11,6 +11,8 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,7 +43,10 @@ type Ready struct {
 // once everything serves; it may be nil.
 func Run(ctx context.Context, o *Options, ready func(Ready)) (err error) {
 	opened, err := o.Server.Config(ctx)
-	if err != nil {
+	// All that is left of the cause there is its text.
+	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+		return fmt.Errorf("--secure-port: %w: another server runs there, choose another port", err)
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()

@@ -131,6 +131,28 @@ func TestNothingInTheDataDirectoryIsOpenToOthers(t *testing.T) {
 	}
 }
 
+func TestAPortThatIsTakenIsNamedByItsFlag(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for flag, take := range map[string]func(*Options){
+		"--secure-port": func(o *Options) {
+			o.Server.Recommended.SecureServing.Listener = nil
+			o.Server.Recommended.SecureServing.BindPort = taken.Addr().(*net.TCPAddr).Port
+		},
+		"--gateway-address": func(o *Options) { o.GatewayAddress = taken.Addr().String() },
+	} {
+		o := prepare(t, t.TempDir())
+		take(o)
+		if err := Run(t.Context(), o, nil); err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), taken.Addr().String()) {
+			t.Errorf("%v, want an error that names %s and %s", err, flag, taken.Addr())
+		}
+	}
+}
+
 func TestASecondProcessIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
