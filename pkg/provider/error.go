@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ func ClassOfStatus(code int) Class {
 		return Timeout
 	case http.StatusTooManyRequests:
 		return RateLimited
+	case http.StatusConflict, http.StatusTooEarly:
+		// A lock of theirs: the providers' SDKs try it again too.
+		return Internal
 	case http.StatusBadGateway, http.StatusServiceUnavailable, 529:
 		return Overloaded
 	}
@@ -89,6 +93,10 @@ var contextWords = []string{
 	"exceeds the maximum number of tokens",
 	"input token count",
 	"exceed context limit",
+	"maximum prompt length",    // xAI
+	"available context size",   // llama.cpp
+	"input is too long",        // Bedrock's gateways
+	"reduce the length of the", // Groq and older OpenAI models
 }
 
 // IsContextTooLong reads the message of a refused request.
@@ -107,7 +115,10 @@ func IsContextTooLong(message string) bool {
 const maxRetryAfter = 24 * time.Hour
 
 // RetryAfter reads the headers that say when to come again: retry-after-ms,
-// retry-after in seconds, or as a date.
+// retry-after in seconds, or as a date. The providers' own headers of rates
+// (x-ratelimit-reset-tokens, anthropic-ratelimit-requests-reset, …) are not
+// read: they say when a bucket is full again, which is long after it holds
+// enough for the next request.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	d := retryAfter(h, now)
 	return min(max(d, 0), maxRetryAfter)
@@ -125,6 +136,23 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		return t.Sub(now)
 	}
 	return 0
+}
+
+// tryAgain is how OpenAI and those who speak like it write the delay into the
+// message: the only place for it where the error comes inside a stream.
+var tryAgain = regexp.MustCompile(`(?i)\btry again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)(?:[^a-z]|$)`)
+
+// RetryAfterMessage reads the delay out of an error's message; 0 if it has none.
+func RetryAfterMessage(message string) time.Duration {
+	m := tryAgain.FindStringSubmatch(message)
+	if m == nil {
+		return 0
+	}
+	d, err := time.ParseDuration(m[1])
+	if err != nil {
+		return 0
+	}
+	return min(max(d, 0), maxRetryAfter)
 }
 
 // seconds does not overflow for a header that says 1e300.

@@ -9,6 +9,29 @@ import "strings"
 // tool was cancelled, or whoever ran it died.
 const noResult = "The tool call was interrupted and has no result."
 
+// silentFailure is the text of a failed call whose tool said nothing.
+const silentFailure = "The tool call failed without a message."
+
+// ToolResult is what a tool said, for a protocol that has a mark for failures.
+func ToolResult(m Message) []Block {
+	if m.IsError && IsBlank(PlainText(m.Content)) && !HasImage(m.Content) {
+		return []Block{Text(silentFailure)}
+	}
+	return m.Content
+}
+
+// MarkedToolResult is that for a protocol that has none: the model has to read it.
+func MarkedToolResult(m Message) []Block {
+	content := ToolResult(m)
+	if m.IsError && !strings.HasPrefix(strings.ToLower(PlainText(content)), "error") {
+		content = append([]Block{Text("Error: ")}, content...)
+	}
+	return content
+}
+
+// IsBlank tells whether s says nothing.
+func IsBlank(s string) bool { return strings.TrimSpace(s) == "" }
+
 // Repair makes a history that every provider accepts, whatever happened to the
 // turns that wrote it: each assistant message with tool calls is followed
 // directly by one tool message a call, in call order. A call without a result

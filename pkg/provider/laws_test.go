@@ -92,6 +92,8 @@ func TestErrorInTheStreamHasItsClass(t *testing.T) {
 		fakeprovider.Anthropic: {
 			{Type: "overloaded_error"}:      {Class: provider.Overloaded, Code: 529},
 			{Type: "api_error"}:             {Class: provider.Internal, Code: 500},
+			{Type: "invalid_request_error"}: {Class: provider.InvalidRequest, Code: 400},
+			{Type: "conflict_error"}:        {Class: provider.Internal, Code: 409},
 			{Type: "rate_limit_error"}:      {Class: provider.RateLimited, Code: 429},
 			{Type: "timeout_error"}:         {Class: provider.Timeout, Code: 504},
 			{Type: "some_error_of_the_day"}: {Class: provider.Internal},
@@ -103,6 +105,11 @@ func TestErrorInTheStreamHasItsClass(t *testing.T) {
 			{Type: "insufficient_quota", Failed: true}:      {Class: provider.QuotaExhausted},
 			{Type: "rate_limit_exceeded", Failed: true}:     {Class: provider.RateLimited},
 			{Type: "context_length_exceeded", Failed: true}: {Class: provider.ContextTooLong},
+			{Type: "invalid_prompt", Failed: true}:          {Class: provider.InvalidRequest},
+			{Type: "image_parse_error", Failed: true}:       {Class: provider.InvalidRequest},
+			{Type: "rate_limit_exceeded", Nested: true}:     {Class: provider.RateLimited},
+			{Type: "context_length_exceeded", Nested: true}: {Class: provider.ContextTooLong},
+			{Type: "server_error", Nested: true}:            {Class: provider.Internal},
 		},
 		fakeprovider.Chat: {
 			{Type: "server_error"}:               {Class: provider.Internal},
@@ -156,12 +163,14 @@ func TestACallIsOneAttempt(t *testing.T) {
 		fakeprovider.Anthropic: {{400, "invalid_request_error", provider.InvalidRequest}, {401, "authentication_error", provider.Auth},
 			{402, "billing_error", provider.QuotaExhausted}, {403, "permission_error", provider.Auth}, {404, "not_found_error", provider.InvalidRequest},
 			{413, "request_too_large", provider.ContextTooLong}, {429, "rate_limit_error", provider.RateLimited}, {500, "api_error", provider.Internal},
-			{504, "timeout_error", provider.Timeout}, {529, "overloaded_error", provider.Overloaded}, {503, "", provider.Overloaded}},
+			{504, "timeout_error", provider.Timeout}, {409, "conflict_error", provider.Internal}, {529, "overloaded_error", provider.Overloaded}, {503, "", provider.Overloaded}},
 		fakeprovider.Gemini: {{400, "INVALID_ARGUMENT", provider.InvalidRequest}, {403, "PERMISSION_DENIED", provider.Auth}, {404, "NOT_FOUND", provider.InvalidRequest},
 			{429, "RESOURCE_EXHAUSTED", provider.RateLimited}, {500, "INTERNAL", provider.Internal}, {503, "UNAVAILABLE", provider.Overloaded}, {504, "DEADLINE_EXCEEDED", provider.Timeout}},
 	}
 	openAI := []row{{400, "invalid_request_error", provider.InvalidRequest}, {401, "invalid_api_key", provider.Auth}, {400, "context_length_exceeded", provider.ContextTooLong},
-		{429, "rate_limit_exceeded", provider.RateLimited}, {429, "insufficient_quota", provider.QuotaExhausted}, {500, "server_error", provider.Internal}, {503, "slow_down", provider.Overloaded}}
+		{429, "rate_limit_exceeded", provider.RateLimited}, {429, "insufficient_quota", provider.QuotaExhausted}, {500, "server_error", provider.Internal}, {503, "slow_down", provider.Overloaded},
+		{503, "server_error", provider.Overloaded}, {409, "conflict", provider.Internal}, {402, "", provider.QuotaExhausted}, {408, "", provider.Timeout},
+		{422, "", provider.InvalidRequest}, {400, "exceed_context_size_error", provider.ContextTooLong}, {429, "exceeded_current_quota_error", provider.QuotaExhausted}}
 	rows[fakeprovider.Responses], rows[fakeprovider.Chat] = openAI, openAI
 	forEach(t, func(t *testing.T, w *world) {
 		for i, r := range rows[w.name] {
@@ -189,6 +198,31 @@ func TestTooLongAPromptIsToldByItsMessage(t *testing.T) {
 		w.fake.Enqueue(fakeprovider.Reply{Error: &fakeprovider.Error{Status: 400, Type: "invalid_request_error", Message: messages[w.name]}})
 		if pe := w.fail(w.ask("hi")); pe.Class != provider.ContextTooLong {
 			t.Errorf("%+v", pe)
+		}
+	})
+}
+
+func TestRetryAfterMayBeADateOrMilliseconds(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, w *world) {
+		if w.name == fakeprovider.Gemini {
+			return // has RetryInfo, see TestGeminiErrorsByTheirDetails
+		}
+		refusal := &fakeprovider.Error{Status: 429, Type: "rate_limit_error", Message: "slow", RetryAfter: time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}
+		w.fake.Enqueue(
+			fakeprovider.Reply{Error: refusal},
+			fakeprovider.Reply{Error: refusal, Header: header("Retry-After-Ms", "1500")},
+			fakeprovider.Reply{Error: &fakeprovider.Error{Status: 429, Type: "rate_limit_error", Message: "slow"},
+				Header: header("X-Ratelimit-Reset-Tokens", "6m0s", "Anthropic-Ratelimit-Tokens-Reset", "2099-01-01T00:00:00Z")})
+		if d := w.fail(w.ask("hi")).RetryAfter; d < 50*time.Minute || d > time.Hour {
+			t.Errorf("date: %s", d)
+		}
+		if d := w.fail(w.ask("hi")).RetryAfter; d != 1500*time.Millisecond {
+			t.Errorf("milliseconds: %s", d)
+		}
+		// When a bucket is full again is not when to come again.
+		if d := w.fail(w.ask("hi")).RetryAfter; d != 0 {
+			t.Errorf("headers of rates: %s", d)
 		}
 	})
 }

@@ -74,6 +74,121 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func TestDelayInAMessage(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]time.Duration{
+		"Rate limit reached for gpt-5 on tokens per min. Limit 30000, Used 29000. Please try again in 11.054s. Visit …": 11054 * time.Millisecond,
+		"Please try again in 120ms.":          120 * time.Millisecond,
+		"Please try again in 6m0s.":           6 * time.Minute,
+		"please Try again in 1h2m3.5s":        time.Hour + 2*time.Minute + 3500*time.Millisecond,
+		"Please try again in 99999h":          maxRetryAfter,
+		"Please try again in a few moments.":  0,
+		"Please try again in 5 spoons":        0,
+		"Please try again in 3somethings":     0,
+		"The engine is currently overloaded.": 0,
+	} {
+		if got := RetryAfterMessage(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestContextTooLongIsToldFromOtherRefusals(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		"prompt is too long: 210000 tokens > 200000 maximum":                                                true,
+		"input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000":                       true,
+		"This model's maximum prompt length is 131072 but the request contains 140000 tokens.":              true,
+		"the request exceeds the available context size. try increasing the context size":                   true,
+		"Please reduce the length of the messages or completion.":                                           true,
+		"max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens for claude-x":      false,
+		"Unsupported parameter: 'max_tokens' is not supported with this model.":                             false,
+		"Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with maximum length 40": false,
+	} {
+		if got := IsContextTooLong(in); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
+
+func TestCallIDsAreFitForTheStrictest(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", MaxCallID+1)
+	call := func(ids ...string) Message {
+		m := Message{Role: RoleAssistant}
+		for _, id := range ids {
+			m.ToolCalls = append(m.ToolCalls, ToolCall{ID: id, Name: "f"})
+		}
+		return m
+	}
+	// The second message's ids are those of the first, and one message has an
+	// id twice.
+	history := Repair([]Message{
+		call("toolu_01", "functions.look:0", long), {Role: RoleTool, ToolCallID: "functions.look:0", Content: []Block{Text("mine")}},
+		call("toolu_01", "functions.look:0", "functions_look_0"),
+		call("same", "same"), call(""),
+	})
+	before := fmt.Sprint(history)
+	got := CallIDs(history)
+	if again := CallIDs(history); !cmp.Equal(got, again) {
+		t.Error("the same history gives other names")
+	}
+	if fmt.Sprint(history) != before {
+		t.Error("the history was changed")
+	}
+	seen := map[string]bool{}
+	var open []string
+	for i, m := range got {
+		for _, c := range m.ToolCalls {
+			if !fit(c.ID) || seen[c.ID] {
+				t.Errorf("message %d: id %q", i, c.ID)
+			}
+			seen[c.ID] = true
+			open = append(open, c.ID)
+		}
+		if m.Role != RoleTool {
+			continue
+		}
+		if len(open) == 0 || open[0] != m.ToolCallID {
+			t.Fatalf("message %d answers %q, the calls that wait are %v", i, m.ToolCallID, open)
+		}
+		open = open[1:]
+	}
+	if len(seen) != 9 || got[0].ToolCalls[0].ID != "toolu_01" || PlainText(got[2].Content) != "mine" {
+		t.Errorf("%d ids, %+v", len(seen), got)
+	}
+}
+
+func TestFailureOfAToolIsTold(t *testing.T) {
+	t.Parallel()
+	img := Block{Kind: KindImage, Image: &Image{}}
+	for name, tc := range map[string]struct {
+		content []Block
+		failed  bool
+		text    string // where the protocol has a mark
+		marked  string // where it has none
+	}{
+		"a result":         {[]Block{Text("seen")}, false, "seen", "seen"},
+		"a failure":        {[]Block{Text("no such file")}, true, "no such file", "Error: no such file"},
+		"one that says so": {[]Block{Text("ERROR 5")}, true, "ERROR 5", "ERROR 5"},
+		"a silent one":     {nil, true, silentFailure, "Error: " + silentFailure},
+		"a blank one":      {[]Block{Text(" \n")}, true, silentFailure, "Error: " + silentFailure},
+		"with a picture":   {[]Block{img}, true, "", "Error: "},
+		"a silent success": {nil, false, "", ""},
+	} {
+		m := Message{Role: RoleTool, IsError: tc.failed, Content: tc.content}
+		if got := PlainText(ToolResult(m)); got != tc.text {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := PlainText(MarkedToolResult(m)); got != tc.marked {
+			t.Errorf("%s, marked: %q", name, got)
+		}
+		if HasImage(tc.content) != HasImage(MarkedToolResult(m)) {
+			t.Errorf("%s: the picture is lost", name)
+		}
+	}
+}
+
 func TestInputIsAlwaysAnObject(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -127,6 +127,48 @@ func TestToolResultsGoBackInCallOrder(t *testing.T) {
 	})
 }
 
+// The ids of another provider's calls may hold what this one refuses, and may
+// come again in every answer.
+func TestStrictProvidersAreSentIDsThatTheyTake(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 65)
+	for _, tg := range targets {
+		w := newWorld(t, tg)
+		if tg.name == fakeprovider.Chat {
+			w = newOwnModels(t)
+		}
+		call := provider.Message{Role: provider.RoleAssistant, ToolCalls: []provider.ToolCall{{ID: "functions.look:0", Name: "look"}, {ID: long, Name: "look"}}}
+		req := w.ask("hi")
+		req.Messages = append(req.Messages, call, result(long, "second"), result("functions.look:0", "first"), user("more"),
+			call, result("functions.look:0", "third"), result(long, "fourth"))
+		w.must(req)
+		body := string(w.fake.Last().Body)
+		if strings.Contains(body, "functions.look") || strings.Contains(body, long) {
+			t.Errorf("%s: %s", tg.name, body)
+		}
+		for i, word := range []string{"first", "second", "third", "fourth"} {
+			next := strings.Index(body, word)
+			if next < 0 {
+				t.Errorf("%s: result %d is lost: %s", tg.name, i, body)
+			}
+			body = body[max(next, 0):]
+		}
+	}
+}
+
+// Servers that speak like OpenAI may read something in their own ids.
+func TestCompatibleServersAreSentTheirOwnIDs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[2])
+	req := w.ask("hi")
+	req.Messages = append(req.Messages,
+		provider.Message{Role: provider.RoleAssistant, ToolCalls: []provider.ToolCall{{ID: "functions.look:0", Name: "look"}}}, result("functions.look:0", "seen"))
+	w.must(req)
+	if at(w.body(), "messages.2.tool_call_id") != "functions.look:0" {
+		t.Errorf("%s", w.fake.Last().Body)
+	}
+}
+
 // Section 9.6.
 func TestSameHistoryRendersToTheSameBytes(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 )
+
+// callID is what OpenAI and Anthropic take for the id of a call.
+var callID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 type anthropic struct{}
 
@@ -46,7 +51,7 @@ func (p anthropic) frames(s *Server, model string, r *Reply) []frame {
 	var deltas [][]frame
 	thinking := ""
 	for i, b := range r.Blocks {
-		start, ds := p.block(i, b)
+		start, ds := p.block(i, b, r.Accent)
 		if r.UnknownEvents {
 			ds = append(ds, ev("content_block_delta", object{"index": i, "delta": object{"type": "aura_delta", "aura": "blue"}}))
 		}
@@ -98,7 +103,7 @@ func weave(starts []frame, deltas [][]frame, stops []frame, interleave bool) []f
 	return append(out, stops...)
 }
 
-func (anthropic) block(i int, b Block) (frame, []frame) {
+func (anthropic) block(i int, b Block, accent Accent) (frame, []frame) {
 	start := func(content object) frame {
 		return frame{event: "content_block_start", data: encode(object{"type": "content_block_start", "index": i, "content_block": content})}
 	}
@@ -122,6 +127,9 @@ func (anthropic) block(i int, b Block) (frame, []frame) {
 	case Redacted:
 		return start(object{"type": "redacted_thinking", "data": b.Signature}), nil
 	case Tool:
+		if accent == AccentStart {
+			return start(object{"type": "tool_use", "id": b.ID, "name": b.Name, "input": json.RawMessage(b.all())}), nil
+		}
 		return start(object{"type": "tool_use", "id": b.ID, "name": b.Name, "input": object{}}), each("input_json_delta", "partial_json")
 	case ServerTool:
 		return start(object{"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": object{}}), each("input_json_delta", "partial_json")
@@ -160,6 +168,8 @@ type anthropicBlock struct {
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
 	ToolUseID string          `json:"tool_use_id"`
+	IsError   bool            `json:"is_error"`
+	Content   json.RawMessage `json:"content"`
 	Cache     any             `json:"cache_control"`
 }
 
@@ -235,6 +245,9 @@ func (anthropic) checkBlock(s *Server, model, role string, b anthropicBlock) err
 		if b.Text == "" {
 			return errors.New("text content blocks must be non-empty")
 		}
+		if strings.TrimSpace(b.Text) == "" {
+			return errors.New("text content blocks must contain non-whitespace text")
+		}
 	case "thinking":
 		if b.Cache != nil {
 			return errors.New("thinking.cache_control: Extra inputs are not permitted")
@@ -250,9 +263,22 @@ func (anthropic) checkBlock(s *Server, model, role string, b anthropicBlock) err
 		if role != "assistant" || b.ID == "" || b.Name == "" || !isObject(b.Input) {
 			return errors.New("tool_use: id, name and an object as input are required, in an assistant message")
 		}
+		if !callID.MatchString(b.ID) {
+			return fmt.Errorf("tool_use.id: String should match pattern '%s'", callID)
+		}
 	case "tool_result":
 		if role != "user" {
 			return errors.New("tool_result blocks may only be in user messages")
+		}
+		if len(b.Content) == 0 && b.IsError {
+			return errors.New("tool_result: content cannot be empty if `is_error` is true")
+		}
+		var inner []anthropicBlock
+		_ = json.Unmarshal(b.Content, &inner)
+		for _, c := range inner {
+			if c.Type == "text" && strings.TrimSpace(c.Text) == "" {
+				return errors.New("tool_result: text content blocks must contain non-whitespace text")
+			}
 		}
 	case "image", "server_tool_use":
 	default:
@@ -265,7 +291,7 @@ func (anthropic) checkBlock(s *Server, model, role string, b anthropicBlock) err
 // in the next one, first, and nothing else's; and thinking before the calls
 // that came of it.
 func (anthropic) checkPairs(s *Server, model string, ms []anthropicMessage, all [][]anthropicBlock) error {
-	open := map[string]bool{}
+	open, seen := map[string]bool{}, map[string]bool{}
 	for i, bs := range all {
 		results, other := map[string]bool{}, false
 		for _, b := range bs {
@@ -291,7 +317,10 @@ func (anthropic) checkPairs(s *Server, model string, ms []anthropicMessage, all 
 			if b.Type != "tool_use" {
 				continue
 			}
-			open[b.ID] = true
+			if seen[b.ID] {
+				return fmt.Errorf("messages.%d: `tool_use` ids must be unique", i)
+			}
+			open[b.ID], seen[b.ID] = true, true
 			if sig := s.issued.signatureOf(model, b.ID); sig != "" && bs[0].Signature != sig && bs[0].Data != sig && !holds(bs, sig) {
 				return fmt.Errorf("messages.%d: Expected `thinking` or `redacted_thinking`, but found `%s`", i, bs[0].Type)
 			}

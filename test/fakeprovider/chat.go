@@ -21,6 +21,9 @@ func (chat) crlf() bool              { return false }
 func (chat) keepAlive() []byte       { return []byte(": keep-alive\n\n") }
 
 func (chat) refuse(e *Error) []byte {
+	if e.List {
+		return encode([]object{{"error": object{"code": e.Status, "message": e.Message, "status": e.Type}}})
+	}
 	return encode(object{"error": object{"message": e.Message, "type": e.Type, "param": nil, "code": e.Type}})
 }
 
@@ -223,11 +226,19 @@ type chatMessage struct {
 	} `json:"tool_calls"`
 }
 
+// reasons tells OpenAI's own models that reason.
+func reasons(model string) bool {
+	return strings.HasPrefix(model, "gpt-5") || strings.HasPrefix(model, "o3")
+}
+
 func (chat) check(s *Server, model string, body []byte) error {
 	var r struct {
 		Messages []chatMessage `json:"messages"`
 		Stream   bool          `json:"stream"`
-		Tools    []struct {
+		// Fields that a model which reasons refuses.
+		MaxTokens   json.RawMessage `json:"max_tokens"`
+		Temperature *float64        `json:"temperature"`
+		Tools       []struct {
 			Type     string `json:"type"`
 			Function struct {
 				Name string `json:"name"`
@@ -239,6 +250,13 @@ func (chat) check(s *Server, model string, body []byte) error {
 	}
 	if !r.Stream || len(r.Messages) == 0 {
 		return errors.New("messages and stream are required")
+	}
+	own := reasons(model)
+	switch {
+	case own && len(r.MaxTokens) > 0:
+		return errors.New("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+	case own && r.Temperature != nil && *r.Temperature != 1:
+		return errors.New("Unsupported value: 'temperature' does not support this value with this model. Only the default (1) value is supported.")
 	}
 	for i, t := range r.Tools {
 		if t.Type != "function" || t.Function.Name == "" {
@@ -263,6 +281,9 @@ func (chat) check(s *Server, model string, body []byte) error {
 			for _, c := range m.ToolCalls {
 				if c.ID == "" || c.Type != "function" || !isObject([]byte(c.Function.Arguments)) {
 					return fmt.Errorf("messages[%d]: a tool call needs id, type and JSON arguments", i)
+				}
+				if own && (len(c.ID) > 40 || !callID.MatchString(c.ID)) {
+					return fmt.Errorf("Invalid 'messages[%d].tool_calls[0].id': string too long. Expected a string with maximum length 40", i)
 				}
 				open = append(open, c.ID)
 				want := s.issued.signatureOf(model, c.ID)

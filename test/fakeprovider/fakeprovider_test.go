@@ -17,7 +17,14 @@ func post(t *testing.T, s *Server, path, body string) (int, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(s)
 	defer srv.Close()
-	resp, err := http.Post(srv.URL+path, "application/json", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path == messages {
+		req.Header.Set("Anthropic-Version", "2023-06-01")
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +90,13 @@ func TestWhatTheServicesRefuseIsRefused(t *testing.T) {
 		"a result without its call":   {messages, anthropicMessages(`{"role":"user","content":[{"type":"tool_result","tool_use_id":"zz"}]}`), "unexpected `tool_use_id`"},
 		"results after text":          {messages, anthropicMessages(`{"role":"user","content":"hi"},` + use + `,{"role":"user","content":[{"type":"text","text":"x"},{"type":"tool_result","tool_use_id":"a"},{"type":"tool_result","tool_use_id":"b"}]}`), "first"},
 		"null as input":               {messages, anthropicMessages(`{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"look","input":null}]}`), "input"},
+		"an empty error":              {messages, anthropicMessages(`{"role":"user","content":"hi"},` + use + `,{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","is_error":true},{"type":"tool_result","tool_use_id":"b"}]}`), "is_error"},
+		"a text of white space":       {messages, anthropicMessages(`{"role":"user","content":[{"type":"text","text":" \n"}]}`), "non-whitespace"},
+		"a strange id":                {messages, anthropicMessages(`{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"f.x:0","name":"look","input":{}}]}`), "pattern"},
+		"an id used again":            {messages, anthropicMessages(`{"role":"user","content":"hi"},` + use + `,{"role":"user","content":[{"type":"tool_result","tool_use_id":"a"},{"type":"tool_result","tool_use_id":"b"}]},` + use), "unique"},
+		"a long id":                   {items, `{"model":"m","stream":true,"store":false,"input":[{"type":"function_call","call_id":"` + strings.Repeat("x", 65) + `","name":"f","arguments":"{}"}]}`, "64"},
+		"the older max_tokens":        {chats, `{"model":"gpt-5","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, "max_completion_tokens"},
+		"a temperature":               {chats, `{"model":"o3","stream":true,"temperature":0.5,"messages":[{"role":"user","content":"hi"}]}`, "temperature"},
 		"a forged signature":          {messages, anthropicMessages(`{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"forged"}]}`), "signature"},
 		"five breakpoints":            {messages, anthropicMessages(`{"role":"user","content":[` + strings.Repeat(`{"type":"text","text":"x","cache_control":{}},`, 4) + `{"type":"text","text":"x","cache_control":{}}]}`), "maximum of 4"},
 		"a tool message out of order": {chats, `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"b","content":"x"}]}`, "tool message"},

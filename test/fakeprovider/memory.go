@@ -16,6 +16,8 @@ type memory struct {
 	// calls are the tool calls that came of thinking: they may only come back
 	// behind it.
 	calls map[string]string
+	// loose are the calls that came of thinking which cannot be sent back.
+	loose map[string]bool
 }
 
 // sign remembers that signature was made for content, by model.
@@ -63,4 +65,20 @@ func (m *memory) signatureOf(model, call string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.calls[model+"\x00"+call]
+}
+
+// unsigned remembers that the call came of thinking without a signature.
+func (m *memory) unsigned(model, call string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loose == nil {
+		m.loose = map[string]bool{}
+	}
+	m.loose[model+"\x00"+call] = true
+}
+
+func (m *memory) isUnsigned(model, call string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loose[model+"\x00"+call]
 }

@@ -39,7 +39,7 @@ type Reply struct {
 	Split int
 	// Pace waits before every delta.
 	Pace time.Duration
-	// Accent is one of the dialects of Chat Completions, or of Gemini.
+	// Accent is one of the dialects of the protocol.
 	Accent Accent
 
 	// Cut ends the stream early.
@@ -135,8 +135,8 @@ type Usage struct {
 	Input, Output, CacheRead, CacheWrite, Thinking int64
 }
 
-// Accent is how a server differs from OpenAI in Chat Completions, or a model
-// from the newer ones in Gemini.
+// Accent is how a server differs from the one whose protocol it speaks. Where
+// nothing else is said it is one of Chat Completions.
 type Accent string
 
 const (
@@ -159,6 +159,9 @@ const (
 	AccentWhole Accent = "whole"
 	// AccentNoDone leaves [DONE] out.
 	AccentNoDone Accent = "no-done"
+	// AccentStart is that of servers that speak like Anthropic: a tool's whole
+	// input at the start of its block.
+	AccentStart Accent = "start"
 	// AccentFinish is Gemini's: a finish reason with every chunk.
 	AccentFinish Accent = "finish"
 )
@@ -193,6 +196,11 @@ type InBand struct {
 	// Failed makes it a response.failed of the Responses protocol, not an
 	// event "error".
 	Failed bool
+	// Nested puts the error of the Responses protocol's event into a field
+	// "error", as the service does where its documentation has it flat.
+	Nested bool
+	// Usage goes with a response.failed.
+	Usage Usage
 }
 
 // Say is a reply of one text block.

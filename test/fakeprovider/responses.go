@@ -21,7 +21,11 @@ func (responses) refuse(e *Error) []byte     { return chat{}.refuse(e) }
 func (responses) inBand(e *InBand) frame {
 	if e.Failed {
 		return frame{event: "response.failed", data: encode(object{"type": "response.failed", "sequence_number": 99,
-			"response": object{"id": "resp_fake", "object": "response", "status": "failed", "error": object{"code": e.Type, "message": e.Message}}})}
+			"response": object{"id": "resp_fake", "object": "response", "status": "failed", "error": object{"code": e.Type, "message": e.Message}, "usage": responsesUsage(e.Usage)}})}
+	}
+	if e.Nested {
+		return frame{event: "error", data: encode(object{"type": "error", "sequence_number": 99,
+			"error": object{"type": "invalid_request_error", "code": e.Type, "message": e.Message, "param": nil}})}
 	}
 	return frame{event: "error", data: encode(object{"type": "error", "sequence_number": 99, "code": e.Type, "message": e.Message, "param": nil})}
 }
@@ -53,7 +57,7 @@ func (p responses) frames(s *Server, model string, r *Reply) []frame {
 		st.add("response.premonition", false, object{"hint": "from the future"})
 	}
 	var output []any
-	thinking := ""
+	thinking, bare := "", false
 	for i, b := range r.Blocks {
 		item := p.item(st, i, b, r.UnknownEvents)
 		output = append(output, item)
@@ -61,15 +65,15 @@ func (p responses) frames(s *Server, model string, r *Reply) []frame {
 		case Thinking:
 			s.issued.sign(model, b.Signature, string(encode(item)))
 			thinking = b.Signature
+			bare = bare || b.Signature == ""
 		case Tool:
 			s.issued.thought(model, b.ID, thinking)
+			if bare {
+				s.issued.unsigned(model, b.ID)
+			}
 		}
 	}
-	more := object{"output": output, "usage": object{
-		"input_tokens": r.Usage.Input + r.Usage.CacheRead + r.Usage.CacheWrite, "output_tokens": r.Usage.Output,
-		"total_tokens":          r.Usage.Input + r.Usage.CacheRead + r.Usage.CacheWrite + r.Usage.Output,
-		"input_tokens_details":  object{"cached_tokens": r.Usage.CacheRead, "cache_write_tokens": r.Usage.CacheWrite},
-		"output_tokens_details": object{"reasoning_tokens": r.Usage.Thinking}}}
+	more := object{"output": output, "usage": responsesUsage(r.Usage)}
 	reason := map[Stop]string{MaxTokens: "max_output_tokens", ContentFilter: "content_filter"}[r.stop()]
 	if r.RawStop != "" {
 		reason = r.RawStop
@@ -81,6 +85,15 @@ func (p responses) frames(s *Server, model string, r *Reply) []frame {
 	}
 	st.add("response.completed", false, object{"response": response("completed", more)})
 	return st.out
+}
+
+func responsesUsage(u Usage) object {
+	in := u.Input + u.CacheRead + u.CacheWrite
+	return object{
+		"input_tokens": in, "output_tokens": u.Output, "total_tokens": in + u.Output,
+		"input_tokens_details":  object{"cached_tokens": u.CacheRead, "cache_write_tokens": u.CacheWrite},
+		"output_tokens_details": object{"reasoning_tokens": u.Thinking},
+	}
 }
 
 func (responses) item(st *responseStream, i int, b Block, unknown bool) object {
@@ -104,7 +117,10 @@ func (responses) item(st *responseStream, i int, b Block, unknown bool) object {
 		st.add("response.reasoning_summary_part.added", false, object{"output_index": i, "item_id": id, "summary_index": 0, "part": object{"type": "summary_text", "text": ""}})
 		each("response.reasoning_summary_text.delta", "delta", object{"summary_index": 0})
 		st.add("response.reasoning_summary_text.done", false, object{"output_index": i, "item_id": id, "summary_index": 0, "text": b.all()})
-		item = object{"type": "reasoning", "id": id, "summary": []any{object{"type": "summary_text", "text": b.all()}}, "encrypted_content": b.Signature}
+		item = object{"type": "reasoning", "id": id, "summary": []any{object{"type": "summary_text", "text": b.all()}}}
+		if b.Signature != "" {
+			item["encrypted_content"] = b.Signature
+		}
 	case Tool:
 		added(object{"type": "function_call", "id": id, "call_id": b.ID, "name": b.Name, "arguments": "", "status": "in_progress"})
 		each("response.function_call_arguments.delta", "delta", nil)
@@ -182,6 +198,7 @@ func (responses) check(s *Server, model string, body []byte) error {
 func checkItem(s *Server, model string, raw json.RawMessage, open, reasoning map[string]bool) error {
 	var it struct {
 		Type      string          `json:"type"`
+		ID        string          `json:"id"`
 		Role      string          `json:"role"`
 		Content   json.RawMessage `json:"content"`
 		CallID    string          `json:"call_id"`
@@ -202,6 +219,9 @@ func checkItem(s *Server, model string, raw json.RawMessage, open, reasoning map
 			return errors.New("content is empty")
 		}
 	case "reasoning":
+		if it.Encrypted == "" {
+			return errors.New("Item 'rs_…' not found: items are not persisted when store is false")
+		}
 		var same object
 		_ = json.Unmarshal(raw, &same)
 		if err := s.issued.verify(model, it.Encrypted, string(encode(same))); err != nil {
@@ -211,6 +231,12 @@ func checkItem(s *Server, model string, raw json.RawMessage, open, reasoning map
 	case "function_call":
 		if it.CallID == "" || it.Name == "" || it.Arguments == nil {
 			return errors.New("function_call needs call_id, name and arguments")
+		}
+		if len(it.CallID) > 64 || !callID.MatchString(it.CallID) {
+			return fmt.Errorf("Invalid 'call_id': %q: letters, digits, _ and -, at most 64", it.CallID)
+		}
+		if it.ID != "" && s.issued.isUnsigned(model, it.CallID) {
+			return fmt.Errorf("Item '%s' of type 'function_call' was provided without its required 'reasoning' item", it.ID)
 		}
 		if sig := s.issued.signatureOf(model, it.CallID); sig != "" && !reasoning[sig] {
 			return fmt.Errorf("function_call %s was provided without its required 'reasoning' item", it.CallID)

@@ -218,6 +218,9 @@ func (s *Server) refusal(p protocol, r *http.Request, req Request) *Error {
 	if s.Key != "" && p.key(r) != s.Key {
 		return &Error{Status: http.StatusUnauthorized, Type: "authentication_error", Message: "invalid x-api-key: " + p.key(r)}
 	}
+	if req.Protocol == Anthropic && r.Header.Get("Anthropic-Version") == "" {
+		return &Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Message: "anthropic-version: header is required"}
+	}
 	if len(req.Body) > maxBody {
 		return &Error{Status: http.StatusRequestEntityTooLarge, Type: "request_too_large", Message: "Request exceeds the maximum size"}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	sdk "github.com/anthropics/anthropic-sdk-go"
@@ -27,7 +28,7 @@ var kinds = map[string]struct {
 	"billing_error":         {provider.QuotaExhausted, 402},
 	"permission_error":      {provider.Auth, 403},
 	"not_found_error":       {provider.InvalidRequest, 404},
-	"conflict_error":        {provider.InvalidRequest, 409},
+	"conflict_error":        {provider.Internal, 409},
 	"request_too_large":     {provider.ContextTooLong, 413},
 	"rate_limit_error":      {provider.RateLimited, 429},
 	"api_error":             {provider.Internal, 500},
@@ -72,8 +73,18 @@ func typed(ctx context.Context, err error) *provider.Error {
 	default:
 		out.Class, out.Code = provider.Internal, 0
 	}
-	if out.Class == provider.InvalidRequest && provider.IsContextTooLong(out.Message) {
+	switch {
+	case out.Class != provider.InvalidRequest:
+	case provider.IsContextTooLong(out.Message):
 		out.Class = provider.ContextTooLong
+	case noMoney(out.Message):
+		out.Class = provider.QuotaExhausted
 	}
 	return out
+}
+
+// noMoney tells an account that may not spend any more. Anthropic calls that an
+// invalid request, billing_error notwithstanding.
+func noMoney(message string) bool {
+	return strings.Contains(message, "credit balance is too low") || strings.Contains(message, "API usage limits")
 }

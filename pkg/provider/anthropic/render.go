@@ -31,7 +31,7 @@ func render(req *provider.Request) ([]byte, error) {
 	_ = json.Unmarshal(req.Parameters, &params)
 	tools := renderTools(req.Tools)
 	var prompt []provider.Body
-	if system != "" {
+	if !provider.IsBlank(system) {
 		prompt = []provider.Body{{"type": "text", "text": system}}
 	}
 	if params.CacheControl == nil {
@@ -118,14 +118,14 @@ func renderMessages(model string, history []provider.Message) []*message {
 		}
 		out = append(out, &message{role, blocks})
 	}
-	for _, m := range provider.Repair(history) {
+	for _, m := range provider.CallIDs(provider.Repair(history)) {
 		switch m.Role {
 		case provider.RoleAssistant:
 			add("assistant", assistantBlocks(m, model))
 		case provider.RoleTool:
 			add("user", []any{toolResult(m)})
 		case provider.RoleSystem:
-			if t := provider.PlainText(m.Content); t != "" {
+			if t := provider.PlainText(m.Content); !provider.IsBlank(t) {
 				add("user", []any{textBlock("<system>\n" + t + "\n</system>")})
 			}
 		default:
@@ -137,11 +137,13 @@ func renderMessages(model string, history []provider.Message) []*message {
 
 func textBlock(s string) provider.Body { return provider.Body{"type": "text", "text": s} }
 
+// contentBlocks leaves out texts of mere white space, which are refused, even
+// those that a model wrote itself.
 func contentBlocks(content []provider.Block) []any {
 	var out []any
 	for _, b := range content {
 		switch {
-		case b.Kind == provider.KindText && b.Text != "":
+		case b.Kind == provider.KindText && !provider.IsBlank(b.Text):
 			out = append(out, textBlock(b.Text))
 		case b.Kind == provider.KindImage:
 			out = append(out, provider.Body{"type": "image",
@@ -153,7 +155,7 @@ func contentBlocks(content []provider.Block) []any {
 
 func toolResult(m provider.Message) provider.Body {
 	b := provider.Body{"type": "tool_result", "tool_use_id": m.ToolCallID}
-	if c := contentBlocks(m.Content); len(c) > 0 {
+	if c := contentBlocks(provider.ToolResult(m)); len(c) > 0 {
 		b["content"] = c
 	}
 	if m.IsError {
@@ -173,7 +175,7 @@ func assistantBlocks(m provider.Message, model string) []any {
 		case p.Call != nil:
 			out = append(out, provider.Body{"type": "tool_use", "id": p.Call.ID, "name": p.Call.Name, "input": provider.InputObject(p.Call.Input)})
 			said = true
-		case p.Block.Kind == provider.KindText && p.Block.Text != "":
+		case p.Block.Kind == provider.KindText && !provider.IsBlank(p.Block.Text):
 			out = append(out, textBlock(p.Block.Text))
 			said = true
 		}

@@ -22,6 +22,7 @@ type chat struct {
 	cfg    provider.Config
 	client *http.Client
 	url    string
+	own    bool // OpenAI's own models are at the address
 }
 
 func newChat(cfg provider.Config, client *http.Client) (*chat, error) {
@@ -30,12 +31,12 @@ func newChat(cfg provider.Config, client *http.Client) (*chat, error) {
 		return nil, provider.Errorf(provider.InvalidRequest, "baseURL %q: %v", cfg.BaseURL, err)
 	}
 	// JoinPath keeps a query, which some gateways have for a version.
-	return &chat{cfg: cfg, client: client, url: u.JoinPath("chat", "completions").String()}, nil
+	return &chat{cfg: cfg, client: client, url: u.JoinPath("chat", "completions").String(), own: ownModels(cfg.BaseURL)}, nil
 }
 
 // Call implements provider.Provider.
 func (c *chat) Call(ctx context.Context, req *provider.Request, emit provider.Emit) (*provider.Result, error) {
-	body, err := renderChat(req)
+	body, err := renderChat(req, c.own)
 	if err != nil {
 		return nil, err
 	}

@@ -13,14 +13,16 @@ import (
 // chatReserved are the fields that make the request what it is.
 var chatReserved = []string{"model", "messages", "tools", "functions", "stream", "stream_options", "n", "max_tokens"}
 
-// renderChat is the body of a Chat Completions request: a pure function.
-func renderChat(req *provider.Request) ([]byte, error) {
+// renderChat is the body of a Chat Completions request: a pure function. own
+// says that it goes to OpenAI's own models, which are stricter, and newer in
+// their words, than most servers that speak like them.
+func renderChat(req *provider.Request, own bool) ([]byte, error) {
 	if err := provider.CheckTools(req); err != nil {
 		return nil, err
 	}
 	b := provider.Body{
 		"model":          req.Model,
-		"messages":       chatMessages(req),
+		"messages":       chatMessages(req, own),
 		"stream":         true,
 		"stream_options": provider.Body{"include_usage": true},
 	}
@@ -28,10 +30,14 @@ func renderChat(req *provider.Request) ([]byte, error) {
 		MaxCompletionTokens json.RawMessage `json:"max_completion_tokens"`
 	}
 	_ = json.Unmarshal(req.Parameters, &params)
-	// OpenAI's own models want the newer name, most other servers know only
-	// the older one; who sets the newer one in the parameters means it.
+	// OpenAI's models that reason refuse the older name, most other servers
+	// know no other; who sets the newer one in the parameters means it.
 	if req.MaxTokens > 0 && params.MaxCompletionTokens == nil {
-		b["max_tokens"] = req.MaxTokens
+		name := "max_tokens"
+		if own {
+			name = "max_completion_tokens"
+		}
+		b[name] = req.MaxTokens
 	}
 	if req.Temperature != nil {
 		b["temperature"] = *req.Temperature
@@ -76,7 +82,7 @@ func renderChat(req *provider.Request) ([]byte, error) {
 	return provider.Encode(merged)
 }
 
-func chatMessages(req *provider.Request) []any {
+func chatMessages(req *provider.Request, own bool) []any {
 	var out []any
 	if req.System != "" {
 		out = append(out, provider.Body{"role": "system", "content": req.System})
@@ -88,7 +94,12 @@ func chatMessages(req *provider.Request) []any {
 			pictures = nil
 		}
 	}
-	for _, m := range provider.Repair(req.Messages) {
+	history := provider.Repair(req.Messages)
+	if own {
+		// Other servers may tie a meaning to the ids that they gave.
+		history = provider.CallIDs(history)
+	}
+	for _, m := range history {
 		if m.Role != provider.RoleTool {
 			flush()
 		}
@@ -99,7 +110,7 @@ func chatMessages(req *provider.Request) []any {
 			out = append(out, provider.Body{"role": "user", "content": chatContent(m.Content)})
 		case provider.RoleTool:
 			// A tool message holds text only; its pictures follow in a user's.
-			out = append(out, provider.Body{"role": "tool", "tool_call_id": m.ToolCallID, "content": provider.PlainText(m.Content)})
+			out = append(out, provider.Body{"role": "tool", "tool_call_id": m.ToolCallID, "content": provider.PlainText(provider.MarkedToolResult(m))})
 			if provider.HasImage(m.Content) {
 				pictures = append(pictures, provider.Body{"type": "text", "text": "Images of the tool call " + m.ToolCallID + ":"})
 				for _, b := range m.Content {

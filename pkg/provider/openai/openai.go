@@ -15,6 +15,7 @@ package openai
 
 import (
 	"net/url"
+	"strings"
 
 	"safebeam.dev/safebeam/pkg/provider"
 )
@@ -48,9 +49,23 @@ func New(cfg provider.Config) (provider.Provider, error) {
 	return nil, provider.Errorf(provider.InvalidRequest, "wireFormat %q is none of %q and %q", wire, provider.WireResponses, provider.WireChat)
 }
 
+// isOpenAI tells OpenAI's own address, or one of its regions'.
 func isOpenAI(base string) bool {
+	host := hostname(base)
+	return host == "api.openai.com" || strings.HasSuffix(host, ".api.openai.com")
+}
+
+// ownModels tells the addresses where OpenAI's own models are: Azure's too.
+func ownModels(base string) bool {
+	return isOpenAI(base) || strings.HasSuffix(hostname(base), ".openai.azure.com")
+}
+
+func hostname(base string) string {
 	u, err := url.Parse(base)
-	return err == nil && u.Hostname() == "api.openai.com"
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
 }
 
 // effort is the thinking of a request in OpenAI's terms.

@@ -86,6 +86,7 @@ type itemStream struct {
 
 	id       string
 	reasoned bool // a reasoning item came: what follows must go back with it
+	lost     bool // one came that cannot go back: what follows must not name it
 	called   bool
 	refused  bool
 	status   string
@@ -231,7 +232,7 @@ func (s *itemStream) done(index int64, raw string) error {
 		if it.block == nil {
 			err = s.fill(it, provider.KindText, o.text())
 		}
-		keep = s.reasoned || len(o.Phase) > 0 || annotated(o)
+		keep = !s.lost && (s.reasoned || len(o.Phase) > 0 || annotated(o))
 		for _, c := range o.Content {
 			s.refused = s.refused || c.Type == "refusal"
 		}
@@ -239,6 +240,7 @@ func (s *itemStream) done(index int64, raw string) error {
 		if it.block.Len() == 0 {
 			err = it.block.Write(o.Arguments)
 		}
+		keep = !s.lost
 	case "reasoning":
 		if it.block == nil && len(o.Summary) > 0 {
 			err = s.fill(it, provider.KindThinking, o.Summary[0].Text)
@@ -246,7 +248,7 @@ func (s *itemStream) done(index int64, raw string) error {
 		// Without its encrypted content the provider could only look the
 		// item up, and it was told to store nothing.
 		keep = o.Encrypted != ""
-		s.reasoned = s.reasoned || keep
+		s.reasoned, s.lost = s.reasoned || keep, s.lost || !keep
 	}
 	if err != nil {
 		return err
@@ -318,21 +320,30 @@ func (s *itemStream) end(raw string) error {
 	if r.Incomplete != nil {
 		s.reason = r.Incomplete.Reason
 	}
-	if u := r.Usage; u != nil {
-		return s.answer.Usage(provider.Usage{
-			InputTokens:      max(u.Input-u.InputDetails.Cached-u.InputDetails.CacheWrite, 0),
-			OutputTokens:     u.Output,
-			CacheReadTokens:  u.InputDetails.Cached,
-			CacheWriteTokens: u.InputDetails.CacheWrite,
-			ThinkingTokens:   u.OutputDetails.Reasoning,
-		})
+	return s.count(r)
+}
+
+func (s *itemStream) count(r response) error {
+	u := r.Usage
+	if u == nil {
+		return nil
 	}
-	return nil
+	return s.answer.Usage(provider.Usage{
+		InputTokens:      max(u.Input-u.InputDetails.Cached-u.InputDetails.CacheWrite, 0),
+		OutputTokens:     u.Output,
+		CacheReadTokens:  u.InputDetails.Cached,
+		CacheWriteTokens: u.InputDetails.CacheWrite,
+		ThinkingTokens:   u.OutputDetails.Reasoning,
+	})
 }
 
 func (s *itemStream) failed(raw string) error {
 	var r response
 	_ = json.Unmarshal([]byte(raw), &r)
+	// What failed may have cost something all the same.
+	if err := s.count(r); err != nil {
+		return err
+	}
 	e := apiError{Message: "the response failed without a word"}
 	if r.Error != nil {
 		e.Code, e.Message = r.Error.Code, r.Error.Message

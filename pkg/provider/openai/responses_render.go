@@ -83,15 +83,15 @@ func reasons(model string) bool {
 	if i := strings.LastIndexByte(model, '/'); i >= 0 {
 		model = model[i+1:]
 	}
-	if strings.HasPrefix(model, "gpt-5") {
-		return !strings.Contains(model, "chat")
+	if version, ok := strings.CutPrefix(model, "gpt-"); ok {
+		return version != "" && version[0] >= '5' && version[0] <= '9' && !strings.Contains(model, "chat")
 	}
 	return len(model) > 1 && model[0] == 'o' && model[1] >= '1' && model[1] <= '9'
 }
 
 func responsesInput(model string, history []provider.Message) []any {
 	out := []any{}
-	for _, m := range provider.Repair(history) {
+	for _, m := range provider.CallIDs(provider.Repair(history)) {
 		switch m.Role {
 		case provider.RoleSystem:
 			if t := provider.PlainText(m.Content); t != "" {
@@ -102,9 +102,10 @@ func responsesInput(model string, history []provider.Message) []any {
 				out = append(out, inputMessage("user", parts))
 			}
 		case provider.RoleTool:
-			b := provider.Body{"type": "function_call_output", "call_id": m.ToolCallID, "output": provider.PlainText(m.Content)}
-			if provider.HasImage(m.Content) {
-				b["output"] = inputParts(m.Content)
+			content := provider.MarkedToolResult(m)
+			b := provider.Body{"type": "function_call_output", "call_id": m.ToolCallID, "output": provider.PlainText(content)}
+			if provider.HasImage(content) {
+				b["output"] = inputParts(content)
 			}
 			out = append(out, b)
 		case provider.RoleAssistant:
