@@ -30,6 +30,9 @@ import (
 var sandboxd string
 
 func TestMain(m *testing.M) {
+	// With it sandboxd is a part of this program, too: what go test has in its cache is
+	// no result of another sandboxd.
+	sandboxdtest.Main()
 	os.Exit(func() int {
 		if sandboxd = os.Getenv(variableSandboxd); sandboxd != "" {
 			return m.Run()

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -130,6 +132,12 @@ func (m *Manager) Undisturbed(f func()) { m.births.undisturbed(f) }
 // resumeUnborn tells our doubles to go on if they were stopped. Those that are born are
 // the guest's to stop.
 func (m *Manager) resumeUnborn() {
+	// On a busy machine a fork takes long without anybody's doing. That is all there is
+	// to know as long as no child is stopped.
+	var info siginfo
+	if waitid(unix.P_ALL, 0, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT) == nil && info.pid == 0 {
+		return
+	}
 	own, err := os.ReadFile("/proc/self/comm")
 	if err != nil {
 		return

@@ -135,7 +135,7 @@ func (m *Manager) start(p *Process) error {
 	}
 	if m.options.GuestOOMScore != 0 {
 		// The kernel, too, should end the guest rather than sandboxd.
-		os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", strconv.AppendInt(nil, int64(m.options.GuestOOMScore), 10), 0)
+		setOOMScore(pid, m.options.GuestOOMScore)
 	}
 
 	for i, f := range d.outputs {
@@ -171,6 +171,16 @@ func (m *Manager) start(p *Process) error {
 		m.ended(p)
 	})
 	return nil
+}
+
+// setOOMScore fails if the process is gone already.
+func setOOMScore(pid, score int) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	unix.Write(fd, strconv.AppendInt(nil, int64(score), 10))
 }
 
 const (
