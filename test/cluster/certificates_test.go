@@ -163,6 +163,14 @@ func shortLife(t *testing.T, bundle []byte) time.Duration {
 // neither requests through the kube-apiserver nor jobs and sandboxes notice.
 func TestCertificatesAreReplacedWhileEverythingGoesOn(t *testing.T) {
 	needCluster(t)
+	// The controller reads the bundle at its start and now and then, which is often
+	// enough where a successor does not sign for a year.
+	read := func() {
+		t.Helper()
+		kubectl(t, "", "-n", system, "rollout", "restart", "deployment", "safebeam-controller")
+		kubectl(t, "", "-n", system, "rollout", "status", patience, "deployment", "safebeam-controller")
+	}
+	read()
 	ns, slow := namespace(t), namespace(t)
 	echo(t, slow, `{delayMillis: 1000, deltas: 90}`)
 	apply(t, ns, `
@@ -214,10 +222,7 @@ spec: {model: echo}
 		}
 		return nil
 	})
-	// The controller reads the bundle now and then, which is often enough where a
-	// successor does not sign for a year; and it reads it at its start.
-	kubectl(t, "", "-n", system, "rollout", "restart", "deployment", "safebeam-controller")
-	kubectl(t, "", "-n", system, "rollout", "status", patience, "deployment", "safebeam-controller")
+	read()
 	eventually(t, 4*time.Minute, func(context.Context) error {
 		var missing []error
 		for _, e := range endpoints {
