@@ -45,8 +45,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience bounds every wait of a test. It is reached in failures only.
-const patience = 20 * time.Second
+// patience bounds every wait of a test. It is reached in failures only, however
+// busy the machine is.
+const patience = 2 * time.Minute
 
 const testNamespace = "ns"
 
