@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 	"safebeam.dev/safebeam/pkg/launcher"
 )
 
@@ -21,8 +22,6 @@ const (
 	conditionReady = "Ready"
 	// reasonAvailable: nothing is known that would keep jobs from running.
 	reasonAvailable = "Available"
-	// maxMessage bounds what a job's last word may put into an object.
-	maxMessage = 1024
 )
 
 // ready is the condition Ready of a model. It says nothing of whether a job
@@ -39,11 +38,11 @@ func ready(generation int64, refusal *launcher.Refusal, h history, jobs []launch
 	case refusal != nil:
 		condition.Status = metav1.ConditionFalse
 		condition.Reason = refusal.Reason
-		condition.Message = truncate(refusal.Message)
+		condition.Message = conditions.Message(refusal.Message)
 	case h.failures > 0 && !works(h, jobs, holders, now):
 		condition.Status = metav1.ConditionFalse
 		condition.Reason = h.last.Reason
-		condition.Message = truncate(h.last.Message)
+		condition.Message = conditions.Message(h.last.Message)
 	}
 	return condition
 }
@@ -57,18 +56,6 @@ func works(h history, jobs []launcher.Job, holders map[string]int, now time.Time
 		}
 	}
 	return false
-}
-
-func truncate(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	const ellipsis = "…"
-	cut := maxMessage - len(ellipsis)
-	for cut > 0 && message[cut]&0xC0 == 0x80 {
-		cut-- // not in the middle of a character
-	}
-	return message[:cut] + ellipsis
 }
 
 // writeCondition stores the condition, and the generation it is about, if they

@@ -420,13 +420,3 @@ func TestDemand(t *testing.T) {
 		t.Errorf("demand (-want +got):\n%s", diff)
 	}
 }
-
-func TestLongMessageIsCutBetweenCharacters(t *testing.T) {
-	got := truncate(strings.Repeat("ä", maxMessage))
-	if len(got) > maxMessage || strings.ToValidUTF8(got, "") != got || !strings.HasSuffix(got, "ä…") {
-		t.Errorf("%d bytes, ending in %q", len(got), got[len(got)-8:])
-	}
-	if got := truncate("short"); got != "short" {
-		t.Errorf("%q", got)
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 )
 
 // change returns a status that has gone on from another.
@@ -31,7 +32,7 @@ func TestEventsTellWhatBecameOfASandbox(t *testing.T) {
 	}
 	ready := func(status metav1.ConditionStatus, reason, message string) func(*llmsafespacev1.SandboxStatus) {
 		return func(s *llmsafespacev1.SandboxStatus) {
-			set(s, llmsafespacev1.SandboxReady, status, reason, message, now.Time)
+			conditions.Set(&s.Conditions, llmsafespacev1.SandboxReady, status, reason, message, now.Time)
 		}
 	}
 	intruder := func(at time.Time) func(*llmsafespacev1.SandboxStatus) {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	llmsafespacev1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 	"safebeam.dev/safebeam/pkg/launcher"
 )
 
@@ -23,8 +24,6 @@ const (
 	// maxAttempts bounds the conflicts of one write. The gateway writes the same
 	// status, a few times in a sandbox's life.
 	maxAttempts = 5
-	// maxMessage bounds what a pod's last word may put into an object.
-	maxMessage = 1024
 )
 
 // write changes the status of the sandbox's newest version. change is told what
@@ -66,9 +65,9 @@ func refused(status *llmsafespacev1.SandboxStatus, refusal *launcher.Refusal, no
 		return
 	}
 	status.Phase = llmsafespacev1.SandboxPending
-	status.Reason, status.Message = refusal.Reason, truncate(refusal.Message)
-	set(status, llmsafespacev1.SandboxPodCreated, metav1.ConditionFalse, refusal.Reason, refusal.Message, now)
-	set(status, llmsafespacev1.SandboxReady, metav1.ConditionFalse, refusal.Reason, refusal.Message, now)
+	status.Reason, status.Message = refusal.Reason, conditions.Message(refusal.Message)
+	conditions.Set(&status.Conditions, llmsafespacev1.SandboxPodCreated, metav1.ConditionFalse, refusal.Reason, refusal.Message, now)
+	conditions.Set(&status.Conditions, llmsafespacev1.SandboxReady, metav1.ConditionFalse, refusal.Reason, refusal.Message, now)
 }
 
 // observed writes down what is known of the pod, and how long it took to have one.
@@ -99,12 +98,12 @@ func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, timings *llmsaf
 	if pod.Owner.Kind == launcher.OwnerWarmPod && meta.IsStatusConditionTrue(status.Conditions, llmsafespacev1.SandboxPodCreated) {
 		return
 	}
-	set(status, llmsafespacev1.SandboxPodCreated, metav1.ConditionTrue, "Created", strings.Join(append([]string{"the pod was created"}, pod.Notes...), "; "), now)
+	conditions.Set(&status.Conditions, llmsafespacev1.SandboxPodCreated, metav1.ConditionTrue, "Created", strings.Join(append([]string{"the pod was created"}, pod.Notes...), "; "), now)
 	if status.Phase == llmsafespacev1.SandboxRunning {
 		return
 	}
 	status.Phase = llmsafespacev1.SandboxCreating
-	status.Reason, status.Message = pod.Reason, truncate(pod.Message)
+	status.Reason, status.Message = pod.Reason, conditions.Message(pod.Message)
 	reason, message := pod.Reason, pod.Message
 	if reason == "" {
 		reason, message = "Starting", "the pod is being started"
@@ -112,7 +111,7 @@ func observed(sandbox *llmsafespacev1.Sandbox, pod launcher.Pod, timings *llmsaf
 			message = "the pod runs, and sandboxd is about to connect"
 		}
 	}
-	set(status, llmsafespacev1.SandboxReady, metav1.ConditionFalse, reason, message, now)
+	conditions.Set(&status.Conditions, llmsafespacev1.SandboxReady, metav1.ConditionFalse, reason, message, now)
 }
 
 // ended writes the end down, unless another one stands there.
@@ -128,9 +127,9 @@ func ended(status *llmsafespacev1.SandboxStatus, end ending, now time.Time) {
 	if status.Phase == llmsafespacev1.SandboxTerminating && end.reason != reasonDeleted {
 		end = ending{llmsafespacev1.SandboxTerminated, status.Reason, status.Message}
 	}
-	status.Phase, status.Reason, status.Message = end.phase, end.reason, truncate(end.message)
+	status.Phase, status.Reason, status.Message = end.phase, end.reason, conditions.Message(end.message)
 	status.CompletionTime = &metav1.Time{Time: now}
-	set(status, llmsafespacev1.SandboxReady, metav1.ConditionFalse, orPhase(end), end.message, now)
+	conditions.Set(&status.Conditions, llmsafespacev1.SandboxReady, metav1.ConditionFalse, orPhase(end), end.message, now)
 }
 
 func orPhase(end ending) string {
@@ -138,22 +137,4 @@ func orPhase(end ending) string {
 		return end.reason
 	}
 	return string(end.phase)
-}
-
-func set(status *llmsafespacev1.SandboxStatus, kind string, value metav1.ConditionStatus, reason, message string, now time.Time) {
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: kind, Status: value, Reason: reason, Message: truncate(message), LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-	})
-}
-
-func truncate(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	const ellipsis = "…"
-	cut := maxMessage - len(ellipsis)
-	for cut > 0 && message[cut]&0xC0 == 0x80 {
-		cut-- // not in the middle of a character
-	}
-	return message[:cut] + ellipsis
 }
