@@ -13,6 +13,7 @@
 //   - The job of a channel can do what its TightbeamChannel says, and no more:
 //     the turns that it causes are the server's own doing.
 //   - A stop sends away at once who only waits.
+//   - Nothing is read of a call's messages before its caller is known.
 //   - Every message is bounded, every stream has an owner, nothing that a
 //     client sends is a path, an address or an identity.
 package gateway

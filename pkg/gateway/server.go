@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -32,6 +31,11 @@ const (
 	// maxStreams bounds the calls of one connection. A job holds one for each
 	// turn it runs.
 	maxStreams = 10000
+	// maxHeaderBytes bounds the metadata of a call, which is read before anybody
+	// knows whose it is. Tokens are the largest part of it.
+	maxHeaderBytes = 64 << 10
+	// handshakeTimeout bounds how long a connection may take to become one.
+	handshakeTimeout = 15 * time.Second
 	// shutdownGrace is how long calls may take to end when the server stops.
 	shutdownGrace = 3 * time.Second
 )
@@ -92,16 +96,16 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, who callers, 
 		grpc.MaxRecvMsgSize(MaxMessageSize),
 		grpc.MaxSendMsgSize(MaxMessageSize),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		// A peer that is gone without a word is noticed, so that its turns
 		// can go on elsewhere.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.UnaryInterceptor(who.unary),
-		grpc.StreamInterceptor(who.stream),
 	)...)
-	pb.RegisterTightbeamControllerServer(server, s)
+	server.RegisterService(who.service(pb.TightbeamController_ServiceDesc), s)
 	probes := health.NewServer()
-	healthpb.RegisterHealthServer(server, probes)
+	server.RegisterService(healthService(probes), nil)
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -144,36 +148,6 @@ func whyEnded(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// unary and stream authenticate every call but the health check.
-func (c callers) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if info.FullMethod == healthpb.Health_Check_FullMethodName {
-		return handler(ctx, request)
-	}
-	who, err := c.authenticate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return handler(context.WithValue(ctx, callerKey{}, who), request)
-}
-
-func (c callers) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if info.FullMethod == healthpb.Health_Watch_FullMethodName {
-		return handler(server, stream)
-	}
-	who, err := c.authenticate(stream.Context())
-	if err != nil {
-		return err
-	}
-	return handler(server, authenticated{stream, context.WithValue(stream.Context(), callerKey{}, who)})
-}
-
-type authenticated struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (a authenticated) Context() context.Context { return a.ctx }
 
 // wireError makes an error of the broker one that a job can act on.
 func wireError(err error) error {
