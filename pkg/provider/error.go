@@ -207,13 +207,18 @@ func FromTransport(ctx context.Context, err error) *Error {
 	return &Error{Class: Truncated, RequestID: id, Message: fmt.Sprintf("the answer broke off: %v", err)}
 }
 
-// CutOff is an answer that ended without the provider's word for its end. A
-// server may end it well because we hung up, so the context decides here too.
+// CutOff is a stream that ended without the provider's word for its end. A
+// server may end it well because we hung up, so the context decides here too;
+// and what was no stream at all could not have one.
 func CutOff(ctx context.Context) *Error {
 	if ctx.Err() != nil {
 		return FromTransport(ctx, ctx.Err())
 	}
-	return &Error{Class: Truncated, RequestID: RequestID(ResponseHeader(ctx)), Message: "the answer ended without the provider's end mark"}
+	out := &Error{Class: Truncated, RequestID: RequestID(ResponseHeader(ctx)), Message: "the answer ended without the provider's end mark"}
+	if w := watchdogFrom(ctx); w != nil && len(w.head) > 0 {
+		out.Class, out.Message = Internal, fmt.Sprintf("the provider answered with JSON where an event stream was asked for: %q", w.head)
+	}
+	return out
 }
 
 func notOfProtocol(err error) bool {

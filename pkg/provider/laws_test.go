@@ -240,6 +240,7 @@ func TestAnswerFromOutsideTheProtocolIsNamed(t *testing.T) {
 		"a login page with 200":   {fakeprovider.Raw{Status: 200, ContentType: "text/html", Body: "<html>log in</html>"}, provider.Internal, 200, "text/html"},
 		"a redirect":              {fakeprovider.Raw{Status: 307, Header: header("Location", "https://elsewhere.test/")}, provider.InvalidRequest, 307, "elsewhere.test"},
 		"compressed unasked":      {fakeprovider.Raw{Status: 200, ContentType: "text/event-stream", Header: header("Content-Encoding", "gzip"), Body: "\x1f\x8b"}, provider.Internal, 200, "gzip"},
+		"an error with 200":       {fakeprovider.Raw{Status: 200, ContentType: "application/json", Body: `{"error":{"message":"no luck"}}`}, provider.Internal, 0, "no luck"},
 		"an empty stream":         {fakeprovider.Raw{Status: 200, ContentType: "text/event-stream"}, provider.Truncated, 0, ""},
 		"something else's JSON":   {fakeprovider.Raw{Status: 200, ContentType: "text/event-stream", Body: "event: message_start\ndata: {\"type\":\n\n"}, provider.Internal, 0, ""},
 	} {
@@ -279,7 +280,7 @@ func TestBytesMayBeSplitAnywhere(t *testing.T) {
 func TestALineMayBeMegabytesLong(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, w *world) {
-		big := strings.Repeat("ä<\n\"", 1<<19)
+		big := strings.Repeat("ä<\n\"", 1<<18)
 		w.fake.Enqueue(fakeprovider.Say("a", big, "z"))
 		if got := textOf(w.must(w.ask("hi"))); got != "a"+big+"z" {
 			t.Errorf("%d bytes, want %d", len(got), len(big)+2)

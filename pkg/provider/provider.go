@@ -92,6 +92,8 @@ const (
 	WireChat      = "chat"
 )
 
-// DefaultIdleTimeout bounds the silence between two reads. Providers send
-// pings or keep-alive comments while they think, so this is far above it.
-const DefaultIdleTimeout = 2 * time.Minute
+// DefaultIdleTimeout bounds the silence between two reads, and before the
+// first. It is far above the pings and comments of those who send them; Gemini
+// and most compatible servers send none, and think for minutes. A connection
+// that is dead is found out sooner, by probes.
+const DefaultIdleTimeout = 5 * time.Minute

@@ -20,6 +20,15 @@ import (
 // maxErrorBody bounds what is read of an answer that is an error.
 const maxErrorBody = 64 << 10
 
+// How long a connection may be silent before it is probed, and how long the
+// answer to the probe may take. Without it a connection that a firewall forgot
+// would fail one attempt after the other, each by the idle timeout: HTTP/2 puts
+// them all on one.
+const (
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
 // DefaultTransport carries requests to providers. It asks for no compression:
 // a proxy that compresses an event stream holds it back until a block is full.
 func DefaultTransport() *http.Transport {
@@ -27,6 +36,7 @@ func DefaultTransport() *http.Transport {
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxIdleConns:          128,
 		MaxIdleConnsPerHost:   64,
 		IdleConnTimeout:       90 * time.Second,
@@ -113,6 +123,17 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else {
 		out.Header.Del(t.cred.Header)
 	}
+	// No header means that any coding will do.
+	out.Header.Set("Accept-Encoding", "identity")
+	// Not every SDK keeps the query of its base URL: some gateways have their
+	// version there.
+	if q := t.origin.RawQuery; q != "" {
+		u := *req.URL
+		if u.RawQuery != "" {
+			q += "&" + u.RawQuery
+		}
+		u.RawQuery, out.URL = q, &u
+	}
 	w := watchdogFrom(req.Context())
 	if w != nil {
 		w.sent = true
@@ -126,6 +147,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// The response leads back to the request without the key.
 	resp.Request = req
 	resp.Body = &watchedBody{ReadCloser: resp.Body, w: w}
+	if w != nil {
+		w.json = mediaType(resp.Header) == "application/json"
+	}
 	if err := checkResponse(resp); err != nil {
 		_ = resp.Body.Close()
 		return nil, err
@@ -152,13 +176,20 @@ func checkResponse(resp *http.Response) error {
 		return &Error{Class: Internal, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
 			Message: fmt.Sprintf("the provider answered with Content-Encoding %q, which was not asked for", enc)}
 	}
-	ct := resp.Header.Get("Content-Type")
-	media, _, err := mime.ParseMediaType(ct)
-	if ct != "" && (err != nil || (media != "text/event-stream" && media != "application/json")) {
+	ct, media := resp.Header.Get("Content-Type"), mediaType(resp.Header)
+	if ct != "" && media != "text/event-stream" && media != "application/json" {
 		return &Error{Class: Internal, Code: resp.StatusCode, RequestID: RequestID(resp.Header),
 			Message: fmt.Sprintf("the provider answered with Content-Type %q where an event stream was asked for: is baseURL right?", ct)}
 	}
 	return nil
+}
+
+func mediaType(h http.Header) string {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
 }
 
 // keepRefusal reads an error's body, bounded, for who wants it besides the SDK.
@@ -195,7 +226,13 @@ type watchdog struct {
 	answered bool
 	status   int
 	body     []byte
+	// json says that the answer is no stream; head is its beginning.
+	json bool
+	head []byte
 }
+
+// maxHead is how much of an answer that is no stream is quoted.
+const maxHead = 512
 
 // ResponseHeader is that of the answer to the attempt's request; nil before it.
 func ResponseHeader(ctx context.Context) http.Header {
@@ -250,5 +287,9 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.w.arm()
 	defer b.w.disarm()
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if w := b.w; w != nil && w.json && len(w.head) < maxHead {
+		w.head = append(w.head, p[:min(n, maxHead-len(w.head))]...)
+	}
+	return n, err
 }

@@ -5,6 +5,7 @@ package provider_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -68,14 +69,22 @@ func newWorld(t *testing.T, tg target) *world {
 	t.Helper()
 	w := &world{target: tg, t: t, fake: fakeprovider.New()}
 	w.fake.Key = canary
-	w.srv = httptest.NewTLSServer(w.fake)
-	t.Cleanup(w.srv.Close)
-	tr := provider.DefaultTransport()
-	tr.TLSClientConfig = w.srv.Client().Transport.(*http.Transport).TLSClientConfig
-	t.Cleanup(tr.CloseIdleConnections)
-	w.cfg = provider.Config{BaseURL: w.srv.URL + tg.path, Key: provider.NewKey(canary), Base: tr, IdleTimeout: 30 * time.Second}
-	w.remake()
+	w.serve(w.fake, false)
 	return w
+}
+
+// serve puts the fake, or what stands before it, behind a server of its own.
+func (w *world) serve(h http.Handler, http2 bool) {
+	w.t.Helper()
+	w.srv = httptest.NewUnstartedServer(h)
+	w.srv.EnableHTTP2 = http2
+	w.srv.StartTLS()
+	w.t.Cleanup(w.srv.Close)
+	tr := provider.DefaultTransport()
+	tr.TLSClientConfig = &tls.Config{RootCAs: w.srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	w.t.Cleanup(tr.CloseIdleConnections)
+	w.cfg = provider.Config{BaseURL: w.srv.URL + w.path, Key: provider.NewKey(canary), Base: tr, IdleTimeout: 30 * time.Second}
+	w.remake()
 }
 
 func (w *world) remake() {

@@ -30,7 +30,7 @@ func newChat(cfg provider.Config, client *http.Client) (*chat, error) {
 	if err != nil {
 		return nil, provider.Errorf(provider.InvalidRequest, "baseURL %q: %v", cfg.BaseURL, err)
 	}
-	// JoinPath keeps a query, which some gateways have for a version.
+	u.RawQuery = "" // the client adds it
 	return &chat{cfg: cfg, client: client, url: u.JoinPath("chat", "completions").String(), own: ownModels(cfg.BaseURL)}, nil
 }
 
@@ -94,23 +94,22 @@ func (s *chatStream) read(ctx context.Context, r *sse.Reader) (*provider.Result,
 	}
 }
 
-// maxWhole bounds an answer that a server sends whole, although asked for a
-// stream.
-const maxWhole = sse.MaxEvent
-
+// whole reads the answer of a server that does not stream, although asked to.
 func (s *chatStream) whole(ctx context.Context, body io.Reader) (*provider.Result, error) {
-	b, err := io.ReadAll(io.LimitReader(body, maxWhole))
+	b, err := io.ReadAll(io.LimitReader(body, sse.MaxEvent+1))
 	if err != nil {
 		return nil, provider.FromTransport(ctx, err)
 	}
-	if !json.Valid(b) {
-		return nil, provider.CutOff(ctx)
+	if len(b) > sse.MaxEvent {
+		return nil, provider.FromTransport(ctx, sse.ErrTooLong)
 	}
-	if err := s.event(sse.Event{Data: b}); err != nil {
-		return nil, err
+	if json.Valid(b) {
+		if err := s.event(sse.Event{Data: b}); err != nil {
+			return nil, err
+		}
 	}
 	if !s.finished() {
-		return nil, provider.CutOff(ctx)
+		return nil, &provider.Error{Class: provider.Truncated, RequestID: s.requestID(), Message: "the answer ended before its end"}
 	}
 	return s.result()
 }
