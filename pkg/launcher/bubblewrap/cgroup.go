@@ -22,6 +22,8 @@ const cgroupRoot = "/sys/fs/cgroup"
 
 type limits struct {
 	memory, pids, milliCPU uint64
+	// background: nobody waits for the start.
+	background bool
 }
 
 // cgroup is where a sandbox is limited, as far as this process may make cgroups:
@@ -31,25 +33,39 @@ type cgroup struct {
 	dirs     []string          // to be left again, and to add processes to
 	shown    map[string]string // name inside → directory, for the guard
 	enforced []string
-	// quota is the limit of CPU, which holds once sandboxd has started.
-	quota quota
+	// cpu is what differs while sandboxd starts.
+	cpu []setting
 }
 
-// quota is a file, with what is in it while the limit holds and while it does not.
-type quota struct{ file, limit, none string }
+// setting is a file, with what is in it while sandboxd starts, and after that.
+type setting struct{ file, starting, started string }
 
-// hold puts the limit of CPU in force, or lifts it. A start is sandboxd's alone: a
+// started puts the limit of CPU in force, or lifts it. A start is sandboxd's alone: a
 // guest runs when the gateway says so. Under the limit of a tenth of a processor,
 // say, it would take several periods in place of twenty milliseconds.
-func (c *cgroup) hold(limited bool) error {
-	value := c.quota.none
-	if limited {
-		value = c.quota.limit
+//
+// A start that nobody waits for weighs an eighth of a sandbox that has started:
+// somebody may just be claiming that one. Beside all else on the machine a
+// launcher's sandboxes weigh the same together, so that starts do not starve.
+func (c *cgroup) started(is bool) error {
+	var errs []error
+	for _, s := range c.cpu {
+		value := s.starting
+		if is {
+			value = s.started
+		}
+		errs = append(errs, os.WriteFile(s.file, []byte(value), 0))
 	}
-	if c.quota.file == "" {
-		return nil
+	return errors.Join(errs...)
+}
+
+// weight is a setting of a file that has the kernel's default in it.
+func (l *limits) weight(file string, normal uint64) setting {
+	starting := normal
+	if l.background {
+		starting /= 8
 	}
-	return os.WriteFile(c.quota.file, []byte(value), 0)
+	return setting{file, number(starting), number(normal)}
 }
 
 // launcherCgroup is the name of the cgroup above those of a launcher's sandboxes.
@@ -111,7 +127,10 @@ func makeCgroup(stateDir, name string, l limits) *cgroup {
 			if controller != "cpu" {
 				c.shown[controller] = dir
 			} else {
-				c.quota = quota{filepath.Join(dir, "cpu.cfs_quota_us"), number(l.milliCPU * period / 1000), "-1"}
+				c.cpu = []setting{
+					{filepath.Join(dir, "cpu.cfs_quota_us"), "-1", number(l.milliCPU * period / 1000)},
+					l.weight(filepath.Join(dir, "cpu.shares"), 1024),
+				}
 			}
 		}
 	}
@@ -146,7 +165,7 @@ func (c *cgroup) makeUnified(parent, name string, l limits) {
 	if l.milliCPU > 0 {
 		limit := fmt.Sprintf("%d 100000", l.milliCPU*100)
 		if set("cpu", "cpu.max", limit) {
-			c.quota = quota{filepath.Join(dir, "cpu.max"), limit, "max 100000"}
+			c.cpu = []setting{{filepath.Join(dir, "cpu.max"), "max 100000", limit}, l.weight(filepath.Join(dir, "cpu.weight"), 100)}
 		}
 	}
 	// The guard looks for the files of version 2 in the directory itself.

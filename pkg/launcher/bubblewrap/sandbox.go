@@ -105,7 +105,7 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 	}
 	s := &Sandbox{spec: spec, log: &tail{}, dialled: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
-	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
+	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU, background: spec.Background})
 	served, err := l.listen(ctx, s, uid)
 	if err != nil {
 		cancel()
@@ -174,7 +174,7 @@ func (l *Launcher) listen(ctx context.Context, s *Sandbox, uid uint32) (served <
 		defer close(done)
 		l.options.Gateway.Serve(ctx, &telling{Listener: listener, dialled: func() error {
 			defer close(s.dialled)
-			return s.cgroup.hold(true)
+			return s.cgroup.started(true)
 		}})
 	}()
 	return done, nil
@@ -256,8 +256,8 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 		s.cmd.Wait()
 		return fmt.Errorf("sandboxd: %w: %s", err, s.log)
 	}
-	// Lifted for the start, and in force again before the gateway hears sandboxd.
-	if err := errors.Join(s.cgroup.add(s.pid), s.cgroup.hold(false)); err != nil {
+	// Until sandboxd dials, and no longer when the gateway hears it.
+	if err := errors.Join(s.cgroup.add(s.pid), s.cgroup.started(false)); err != nil {
 		s.cmd.Process.Kill()
 		s.cmd.Wait()
 		// bwrap may have given up meanwhile, and then says why.
