@@ -4,6 +4,9 @@
 package identity
 
 import (
+	"bufio"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
@@ -105,6 +110,83 @@ func TestRoles(t *testing.T) {
 		decision, _, _ := by.Authorize(t.Context(), authorizer.AttributesRecord{User: &user.DefaultInfo{Name: "ann"}, Verb: "get", Path: path})
 		if (decision == authorizer.DecisionAllow) != open {
 			t.Errorf("%s: %v", path, decision)
+		}
+	}
+}
+
+// What the groups of a server that stands alone may do is what the ClusterRoles
+// of the same names allow on a cluster.
+func TestGroupsMayDoWhatTheClusterRolesAllow(t *testing.T) {
+	t.Parallel()
+	by, err := NewAuthorizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open("../../../artifacts/deploy/rbac/users.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	clusterRoles := map[string]rbacv1.ClusterRole{}
+	for documents := yaml.NewYAMLReader(bufio.NewReader(file)); ; {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		var role rbacv1.ClusterRole
+		if err == nil {
+			err = yaml.Unmarshal(document, &role)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role.Kind == "ClusterRole" {
+			clusterRoles[role.Name] = role
+		}
+	}
+	// may is what the aggregated role allows.
+	may := func(aggregate, group, resource, verb string) bool {
+		for _, role := range clusterRoles {
+			if role.Name != "safebeam-runtimes" && role.Labels["rbac.authorization.k8s.io/aggregate-to-"+aggregate] != "true" {
+				continue
+			}
+			for _, rule := range role.Rules {
+				if slices.Contains(rule.APIGroups, group) && slices.Contains(rule.Resources, resource) && slices.Contains(rule.Verbs, verb) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	// Also what no role names.
+	resources := map[string][]string{
+		"tightbeam.dev":    {"tightbeammodels/pods", "tightbeammodels/finalizers", "turns/finalizers"},
+		"llmsafespace.dev": {"sandboxes/pods", "warmpods/pods", "sandboxes/finalizers", "runtimeenvironments/status"},
+	}
+	for _, role := range clusterRoles {
+		for _, rule := range role.Rules {
+			for _, group := range rule.APIGroups {
+				resources[group] = append(resources[group], rule.Resources...)
+			}
+		}
+	}
+	if len(clusterRoles) < 4 || len(resources) != 2 {
+		t.Fatalf("read %d roles for %d groups", len(clusterRoles), len(resources))
+	}
+	for group, resources := range resources {
+		for _, resource := range resources {
+			for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use", "impersonate", "*"} {
+				for aggregate, member := range map[string]string{"view": GroupView, "edit": GroupEdit, "admin": GroupAdmin, "nobody": "strangers"} {
+					name, subresource, _ := strings.Cut(resource, "/")
+					decision, _, err := by.Authorize(t.Context(), authorizer.AttributesRecord{
+						User: &user.DefaultInfo{Name: "ann", Groups: []string{member, user.AllAuthenticated}}, Verb: verb, APIGroup: group,
+						Resource: name, Subresource: subresource, ResourceRequest: true, Namespace: "ns", Name: "x",
+					})
+					if want := may(aggregate, group, resource, verb); err != nil || (decision == authorizer.DecisionAllow) != want {
+						t.Errorf("%s may %s %s.%s: %v, %v; the ClusterRole says %v", member, verb, resource, group, decision, err, want)
+					}
+				}
+			}
 		}
 	}
 }
