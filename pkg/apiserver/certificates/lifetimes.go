@@ -45,8 +45,9 @@ func (l Lifetimes) Validate() error {
 // replaceBefore is how long before its end an authority gets a successor.
 func (l Lifetimes) replaceBefore() time.Duration { return l.Authority / 5 }
 
-// publishBefore is how long a successor is published before it signs. Pods keep
-// the bundle that they were made with, so it bounds how old one of them may get.
+// publishBefore is how long a successor is published before it signs. Pods of
+// sandboxes keep the bundle that they were made with, so it bounds how old one of
+// them may get.
 func (l Lifetimes) publishBefore() time.Duration { return l.Authority / 10 }
 
 // renewBefore is how long before its end a serving certificate is replaced.

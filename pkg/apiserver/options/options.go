@@ -144,7 +144,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Certificates.Serving, "serving-certificate-lifetime", o.Certificates.Serving,
 		"How long the certificates that the server signs for itself are valid. They are replaced, without a restart, when two thirds of it are over.")
 	fs.DurationVar(&o.Certificates.Authority, "authority-lifetime", o.Certificates.Authority,
-		"How long the authority that signs them is valid. When four fifths of it are over, a successor is published, which signs another tenth later. Pods keep the authorities that were published when they were made: a job or a sandbox that is older than a tenth of it may be unable to connect again.")
+		"How long the authority that signs them is valid. When four fifths of it are over, a successor is published, which signs another tenth later. Sandboxes and warm pods keep the authorities that were published when their pod was made: one that is older than a tenth of it may be unable to connect again.")
 	fs.DurationVar(&o.ShutdownDelay, "shutdown-delay-duration", o.ShutdownDelay,
 		"How long the server goes on serving, not ready, after it was told to end.")
 	if o.Standalone != nil {
