@@ -113,9 +113,9 @@ func withFlags(t *testing.T, flags ...string) (undo func()) {
 
 // asking asks the server through the kube-apiserver, on and on. The returned
 // function ends that and says how often there was an answer, and an error.
-func asking(ctx context.Context, t *testing.T, namespace string) (end func() (answers, failures int)) {
+func asking(t *testing.T, namespace string) (end func() (answers, failures int)) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(t.Context())
 	var worker sync.WaitGroup
 	var answers, failures int
 	worker.Go(func() {
@@ -137,11 +137,13 @@ func asking(ctx context.Context, t *testing.T, namespace string) (end func() (an
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	return func() (int, int) {
+	end = func() (int, int) {
 		cancel()
 		worker.Wait()
 		return answers, failures
 	}
+	t.Cleanup(func() { end() })
+	return end
 }
 
 // authorities are the certificates of a bundle, of which there is one at least.
@@ -207,7 +209,7 @@ spec: {model: echo}
 		{service: "safebeam-gateway", port: "grpc"},
 		{service: "safebeam-gateway", port: "sandboxes"},
 	}
-	end := asking(t.Context(), t, ns)
+	end := asking(t, ns)
 
 	eventually(t, 4*time.Minute, func(ctx context.Context) error {
 		for _, service := range apiServices {
