@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func all(t *testing.T, r *Reader) ([]Event, error) {
@@ -117,21 +118,73 @@ func TestAnEventIsReturnedBeforeTheNextByteArrives(t *testing.T) {
 	}
 }
 
+// reference reads a whole stream as the specification of server-sent events
+// has it, but that a stream's end ends its last event.
+func reference(in []byte) []Event {
+	text := strings.TrimPrefix(string(in), "\xef\xbb\xbf")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	lines := strings.Split(text, "\n")
+	lines = lines[:len(lines)-1] // no line end: cut off
+	var out []Event
+	var data []string
+	var kind string
+	dispatch := func() {
+		if data != nil {
+			out = append(out, Event{kind, []byte(strings.Join(data, "\n"))})
+		}
+		data, kind = nil, ""
+	}
+	for _, line := range lines {
+		field, value := line, ""
+		if i := strings.IndexByte(line, ':'); i >= 0 {
+			field, value = line[:i], line[i+1:]
+			if value != "" && value[0] == ' ' {
+				value = value[1:]
+			}
+		}
+		switch {
+		case line == "":
+			dispatch()
+		case field == "data":
+			data = append(data, value)
+		case field == "event":
+			kind = value
+		}
+	}
+	dispatch()
+	return out
+}
+
+// FuzzReader: the events are those of the reference, wherever the network
+// splits the bytes; with a limit they are those before the first that is above
+// it.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("event: a\r\ndata: 1\r\n\r\n"), uint8(3))
 	f.Add([]byte(": c\ndata:1\rdata: 2\n\n"), uint8(1))
 	f.Add([]byte("\xef\xbb\xbfdata: \xf0\x9f\x98"), uint8(2))
+	f.Add([]byte("data\nevent\n\ndata: x\r"), uint8(0))
+	f.Add([]byte("data: 1\n\nevent: b\n\ndata: "+strings.Repeat("x", 70)+"\n\n"), uint8(5))
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
-		whole, werr := all(t, NewReaderLimit(bytes.NewReader(in), 1<<10))
-		parts, perr := all(t, NewReaderLimit(&stepReader{in, int(step%16) + 1}, 1<<10))
-		if d := cmp.Diff(whole, parts); d != "" {
-			t.Fatalf("where the network splits the bytes matters:\n%s", d)
+		const small = 64
+		want := reference(in)
+		for name, rd := range map[string]io.Reader{"whole": bytes.NewReader(in), "in pieces": &stepReader{in, int(step%16) + 1}} {
+			got, err := all(t, NewReaderLimit(rd, len(in)+1))
+			if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" || !errors.Is(err, io.EOF) {
+				t.Fatalf("%s: %v (-want +got)\n%s", name, err, d)
+			}
 		}
-		if errors.Is(werr, ErrTooLong) != errors.Is(perr, ErrTooLong) {
-			t.Fatalf("errors differ: %v, %v", werr, perr)
+		limited, err := all(t, NewReaderLimit(&stepReader{in, int(step%16) + 1}, small))
+		if len(limited) > len(want) || !cmp.Equal(want[:len(limited)], limited, cmpopts.EquateEmpty()) {
+			t.Fatalf("with a limit the events are others: %v", limited)
 		}
-		for _, ev := range whole {
-			if len(ev.Data) > 1<<10 {
+		switch {
+		case errors.Is(err, io.EOF) && len(limited) != len(want):
+			t.Fatalf("%d of %d events, and no error", len(limited), len(want))
+		case errors.Is(err, ErrTooLong) && len(in) <= small:
+			t.Fatal("a stream within the limit is above it")
+		}
+		for _, ev := range limited {
+			if len(ev.Data) > small {
 				t.Fatalf("an event of %d bytes passed the limit", len(ev.Data))
 			}
 		}
