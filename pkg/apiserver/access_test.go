@@ -145,6 +145,45 @@ func TestNamingASecretIsUsingIt(t *testing.T) {
 	_ = api
 }
 
+// A label on a turn is all that has its answer said on a channel.
+func TestSpeakingOnAChannelTakesTheRightToReadIt(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, servertest.Settings{Authorizer: rules(
+		"insider create turns:*", "insider patch turns:*", "insider use conversations:c", "insider use tightbeammodels:echo", "insider get tightbeamchannels:bot",
+		"outsider create turns:*", "outsider patch turns:*", "outsider use conversations:c", "outsider use tightbeammodels:echo",
+	)})
+	ctx := t.Context()
+	said := func(name string) *tightbeamv1.Turn {
+		loud := turn(name, "c", "hi")
+		loud.Labels = map[string]string{tightbeamv1.LabelChannel: "bot", tightbeamv1.LabelReply: tightbeamv1.ReplyPending}
+		return loud
+	}
+	forbidden := func(what string, err error) {
+		t.Helper()
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `needs the verb "get" on tightbeamchannels.tightbeam.dev "bot"`) {
+			t.Errorf("%s: got %v, want a 403 about the channel", what, err)
+		}
+	}
+	_, err := as(s, "outsider").Turns(namespace).Create(ctx, said("a"), metav1.CreateOptions{})
+	forbidden("create", err)
+	if _, err := as(s, "outsider").Turns(namespace).Create(ctx, turn("quiet", "c", "hi"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := as(s, "insider").Turns(namespace).Create(ctx, said("loud"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	outsider := as(s, "outsider").Turns(namespace)
+	_, err = outsider.Patch(ctx, "quiet", types.MergePatchType, []byte(`{"metadata":{"labels":{"tightbeam.dev/channel":"bot","tightbeam.dev/reply":"pending"}}}`), metav1.PatchOptions{})
+	forbidden("a label", err)
+	_, err = outsider.Patch(ctx, "loud", types.MergePatchType, []byte(`{"metadata":{"annotations":{"tightbeam.dev/reply-address":"{\"channelId\":\"elsewhere\"}"}}}`), metav1.PatchOptions{})
+	forbidden("another address", err)
+	for what, patch := range map[string]string{"another label": `{"metadata":{"labels":{"a":"b"}}}`, "silence": `{"metadata":{"labels":{"tightbeam.dev/reply":null}}}`} {
+		if _, err := outsider.Patch(ctx, "loud", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // A model is no way around the verb use: its turns would run on what its maker
 // may not use.
 func TestFallingBackToAModelIsUsingIt(t *testing.T) {

@@ -46,7 +46,9 @@ func New(client versioned.Interface) (*Hub, error) {
 	}
 	h.pending = informers.NewFilteredTurnInformer(client, metav1.NamespaceAll, 0, cache.Indexers{
 		byChannel: func(obj any) ([]string, error) { return []string{channelOf(obj.(*tightbeamv1.Turn)).String()}, nil },
-	}, func(o *metav1.ListOptions) { o.LabelSelector = labels.Set{labelReply: replyPending}.String() })
+	}, func(o *metav1.ListOptions) {
+		o.LabelSelector = labels.Set{tightbeamv1.LabelReply: tightbeamv1.ReplyPending}.String()
+	})
 	changed := func(obj any) {
 		if turn, ok := obj.(*tightbeamv1.Turn); ok && turn.Status.Phase.Terminal() {
 			h.wake(channelOf(turn))

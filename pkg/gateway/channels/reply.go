@@ -22,20 +22,10 @@ import (
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
-// What a turn carries whose answer goes to a channel.
-const (
-	labelChannel      = "tightbeam.dev/channel"
-	labelReply        = "tightbeam.dev/reply" // replyPending, then replySaid
-	annotationAddress = "tightbeam.dev/reply-address"
-
-	replyPending = "pending"
-	replySaid    = "said"
-
-	fieldManager = "safebeam-channels"
-)
+const fieldManager = "safebeam-channels"
 
 func channelOf(turn *tightbeamv1.Turn) types.NamespacedName {
-	return types.NamespacedName{Namespace: turn.Namespace, Name: turn.Labels[labelChannel]}
+	return types.NamespacedName{Namespace: turn.Namespace, Name: turn.Labels[tightbeamv1.LabelChannel]}
 }
 
 // Reply has a turn's answer said on a channel of its namespace: at an address,
@@ -48,8 +38,8 @@ func (h *Hub) Reply(turn *tightbeamv1.Turn, channel string, at *pb.ChannelAddres
 }
 
 func markReply(turn *tightbeamv1.Turn, channel string, at *pb.ChannelAddress) error {
-	metav1.SetMetaDataLabel(&turn.ObjectMeta, labelChannel, channel)
-	metav1.SetMetaDataLabel(&turn.ObjectMeta, labelReply, replyPending)
+	metav1.SetMetaDataLabel(&turn.ObjectMeta, tightbeamv1.LabelChannel, channel)
+	metav1.SetMetaDataLabel(&turn.ObjectMeta, tightbeamv1.LabelReply, tightbeamv1.ReplyPending)
 	if at == nil {
 		return nil
 	}
@@ -57,13 +47,13 @@ func markReply(turn *tightbeamv1.Turn, channel string, at *pb.ChannelAddress) er
 	if err != nil {
 		return fmt.Errorf("reply address: %w", err)
 	}
-	metav1.SetMetaDataAnnotation(&turn.ObjectMeta, annotationAddress, string(data))
+	metav1.SetMetaDataAnnotation(&turn.ObjectMeta, tightbeamv1.AnnotationReplyAddress, string(data))
 	return nil
 }
 
 func addressOf(turn *tightbeamv1.Turn) *pb.ChannelAddress {
 	at := &pb.ChannelAddress{}
-	if protojson.Unmarshal([]byte(turn.Annotations[annotationAddress]), at) != nil {
+	if protojson.Unmarshal([]byte(turn.Annotations[tightbeamv1.AnnotationReplyAddress]), at) != nil {
 		return nil // none, or somebody's own
 	}
 	return at
@@ -152,7 +142,7 @@ func (s *Stream) say(ctx context.Context, turn *tightbeamv1.Turn, send func(*pb.
 		}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": turn.UID, "labels": map[string]string{labelReply: replySaid},
+		"uid": turn.UID, "labels": map[string]string{tightbeamv1.LabelReply: tightbeamv1.ReplySaid},
 	}})
 	if err != nil {
 		return err

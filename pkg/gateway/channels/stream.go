@@ -145,7 +145,7 @@ func (h *Hub) ask(ctx context.Context, channel *tightbeamv1.TightbeamChannel, m 
 	_, err := client.Conversations(channel.Namespace).Get(ctx, conversation, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = client.Conversations(channel.Namespace).Create(ctx, &tightbeamv1.Conversation{
-			ObjectMeta: metav1.ObjectMeta{Name: conversation, Labels: map[string]string{labelChannel: channel.Name}},
+			ObjectMeta: metav1.ObjectMeta{Name: conversation, Labels: map[string]string{tightbeamv1.LabelChannel: channel.Name}},
 			Spec: tightbeamv1.ConversationSpec{
 				Model: channel.Spec.TargetModel, System: channel.Spec.System,
 				Title: fmt.Sprintf("%s %s", channel.Spec.Type, channel.Name),

@@ -130,6 +130,9 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 		if err := r.mayUse(ctx, obj.(*v1.Turn), "tightbeammodels", "model", obj.(*v1.Turn).Status.Model); err != nil {
 			return err
 		}
+		if err := r.maySay(ctx, obj.(*v1.Turn), nil); err != nil {
+			return err
+		}
 		if dryrun.IsDryRun(options.DryRun) {
 			return r.admit(ctx, obj.(*v1.Turn))
 		}
@@ -148,7 +151,28 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 // Update changes the metadata of a turn, or makes the one that server-side
 // apply finds missing.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation, updateValidation, forceAllowCreate, options)
+	return generic.UpdateOrCreate(ctx, r, r.Store.Update, r.DefaultQualifiedResource, name, objInfo, createValidation,
+		generic.OnUpdate(updateValidation, func(ctx context.Context, obj, old runtime.Object) error {
+			return r.maySay(ctx, obj.(*v1.Turn), old.(*v1.Turn))
+		}), forceAllowCreate, options)
+}
+
+// maySay asks for the channel that a turn's answer is to be said on, if the
+// request has it said there: its labels are all that this takes. old is nil if
+// the turn is new.
+func (r *REST) maySay(ctx context.Context, turn, old *v1.Turn) error {
+	if turn.Labels[v1.LabelReply] != v1.ReplyPending {
+		return nil
+	}
+	if old != nil && old.Labels[v1.LabelReply] == v1.ReplyPending && old.Labels[v1.LabelChannel] == turn.Labels[v1.LabelChannel] &&
+		old.Annotations[v1.AnnotationReplyAddress] == turn.Annotations[v1.AnnotationReplyAddress] {
+		return nil
+	}
+	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, turn.Name, access.Wish{
+		Field: field.NewPath("metadata", "labels").Key(v1.LabelChannel), Verb: "get",
+		Resource:  v1.SchemeGroupVersion.WithResource("tightbeamchannels"),
+		Namespace: turn.Namespace, Name: turn.Labels[v1.LabelChannel],
+	})
 }
 
 // admit asks what the storage would ask if it were meant.
