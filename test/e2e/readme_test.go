@@ -66,6 +66,6 @@ func TestTheTourOfTheREADMEWorks(t *testing.T) {
 	if typed < 15 {
 		t.Errorf("%d commands were found: the tour is not what this test takes it for", typed)
 	}
-	k.run("", words("get sandbox quick"), "Running")
+	k.run("", words("wait sandbox/quick --for=condition=Ready --timeout=50s"), "condition met")
 	k.run("", words("get executions"), "Succeeded")
 }
