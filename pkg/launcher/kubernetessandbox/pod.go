@@ -288,8 +288,10 @@ func encodeOwner(owner launcher.Owner) string {
 	return string(raw)
 }
 
-// ownerOf is whose a pod is; ok is false if it is not one of ours.
+// ownerOf is whose a pod is; ok is false if it is not one of ours. All that whoever
+// may create pods in a namespace can write is an owner of that namespace: what is
+// swept with a pod is its owner's volume.
 func ownerOf(pod *corev1.Pod) (owner launcher.Owner, ok bool) {
 	err := json.Unmarshal([]byte(pod.Annotations[annotationOwner]), &owner)
-	return owner, err == nil && owner.UID != "" && (owner.Kind == launcher.OwnerSandbox || owner.Kind == launcher.OwnerWarmPod)
+	return owner, err == nil && owner.UID != "" && owner.Namespace == pod.Namespace && (owner.Kind == launcher.OwnerSandbox || owner.Kind == launcher.OwnerWarmPod)
 }

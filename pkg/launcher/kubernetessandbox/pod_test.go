@@ -202,3 +202,43 @@ func TestProcessesStartInTheWorkspace(t *testing.T) {
 		t.Errorf("writable paths are %v", paths)
 	}
 }
+
+// The watch sees the pods of all namespaces, and with a pod whose sandbox is gone
+// the sandbox's volume goes: somebody who may create pods in a namespace of their
+// own must not name the sandbox of another one.
+func TestAPodIsOfAnOwnerOfItsOwnNamespace(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*corev1.Pod)
+		ours   bool
+	}{
+		"as it is made":               {func(*corev1.Pod) {}, true},
+		"copied to another namespace": {func(p *corev1.Pod) { p.Namespace = "elsewhere" }, false},
+		"without an owner":            {func(p *corev1.Pod) { p.Annotations = nil }, false},
+		"of nobody in particular": {func(p *corev1.Pod) {
+			p.Annotations[annotationOwner] = `{"kind":"Sandbox","namespace":"agents","name":"one"}`
+		}, false},
+		"of another kind": {func(p *corev1.Pod) {
+			p.Annotations[annotationOwner] = `{"kind":"Job","namespace":"agents","name":"one","uid":"u"}`
+		}, false},
+	} {
+		pod := podOf(nil)
+		c.change(pod)
+		if owner, ours := ownerOf(pod); ours != c.ours {
+			t.Errorf("%s: %+v, %v", name, owner, ours)
+		}
+	}
+}
+
+func TestThePodOfAnotherNamespacesSandboxIsNotSeen(t *testing.T) {
+	t.Parallel()
+	forged := podOf(nil)
+	forged.Namespace, forged.UID = "elsewhere", "forged"
+	w := begin(t, forged)
+	if pods := w.Pods(); len(pods) != 0 {
+		t.Errorf("seen: %+v", pods)
+	}
+	if pod, ok := w.Pod("elsewhere", forged.Name); ok {
+		t.Errorf("seen: %+v", pod)
+	}
+}
