@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
@@ -86,10 +87,10 @@ func (f face) OptimisticPut(ctx context.Context, key string, value []byte, expec
 		return resp, err
 	}
 	resp.Succeeded, resp.Revision = out.succeeded, out.rev
-	if opts.GetOnFailure && out.found != nil && !out.succeeded {
-		resp.KV = out.found.keyValue()
+	if opts.GetOnFailure && out.found != nil {
+		resp.KV, err = f.inTheWay(ctx, out.found)
 	}
-	return resp, nil
+	return resp, err
 }
 
 func (f face) OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts kubernetes.DeleteOptions) (resp kubernetes.DeleteResponse, err error) {
@@ -101,10 +102,26 @@ func (f face) OptimisticDelete(ctx context.Context, key string, expectedRevision
 		return resp, err
 	}
 	resp.Succeeded, resp.Revision = out.succeeded, out.rev
-	if opts.GetOnFailure && out.found != nil && !out.succeeded {
-		resp.KV = out.found.keyValue()
+	if opts.GetOnFailure && out.found != nil {
+		resp.KV, err = f.inTheWay(ctx, out.found)
 	}
-	return resp, nil
+	return resp, err
+}
+
+// inTheWay returns what a write was refused for, or what the key is by now.
+func (f face) inTheWay(ctx context.Context, found *entry) (*mvccpb.KeyValue, error) {
+	if !found.resident() {
+		full, err := f.db.fetch(found)
+		if err != nil {
+			return nil, err
+		}
+		if full == nil {
+			resp, err := f.Get(ctx, found.key, kubernetes.GetOptions{})
+			return resp.KV, err
+		}
+		found = full
+	}
+	return found.keyValue(), nil
 }
 
 // answer waits until what the outcome says is durable, or leaves that to the

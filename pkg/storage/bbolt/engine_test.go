@@ -40,6 +40,13 @@ func mustPut(t testing.TB, db *DB, key, value string, expect int64) int64 {
 	return resp.Revision
 }
 
+func mustCheckpoint(t testing.TB, db *DB) {
+	t.Helper()
+	if err := db.Checkpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustGet(t testing.TB, db *DB, key string) string {
 	t.Helper()
 	resp, err := db.Client().Kubernetes.Get(context.Background(), key, kubernetes.GetOptions{})
@@ -81,24 +88,60 @@ func TestWritesSurviveACleanReopen(t *testing.T) {
 
 func TestOptimisticWritesTellTheLoser(t *testing.T) {
 	t.Parallel()
-	db := openTest(t, Options{})
+	for _, checkpointed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("checkpointed=%v", checkpointed), func(t *testing.T) {
+			t.Parallel()
+			db := openTest(t, Options{CheckpointInterval: time.Hour, noSync: true})
+			ctx := context.Background()
+			k := db.Client().Kubernetes
+			rev := mustPut(t, db, "/a", "1", 0)
+			if checkpointed {
+				mustCheckpoint(t, db)
+			}
+			for _, expected := range []int64{0, rev + 1} {
+				resp, err := k.OptimisticPut(ctx, "/a", []byte("2"), expected, kubernetes.PutOptions{GetOnFailure: true})
+				if err != nil || resp.Succeeded || string(resp.KV.Value) != "1" || resp.KV.ModRevision != rev {
+					t.Fatalf("a put at %d: %+v, %v", expected, resp, err)
+				}
+			}
+			del, err := k.OptimisticDelete(ctx, "/a", rev+1, kubernetes.DeleteOptions{GetOnFailure: true})
+			if err != nil || del.Succeeded || string(del.KV.Value) != "1" || del.KV.ModRevision != rev {
+				t.Fatalf("%+v, %v", del, err)
+			}
+			del, err = k.OptimisticDelete(ctx, "/a", rev, kubernetes.DeleteOptions{})
+			if err != nil || !del.Succeeded || del.Revision != rev+1 {
+				t.Fatalf("%+v, %v", del, err)
+			}
+			if got := mustGet(t, db, "/a"); got != "" {
+				t.Fatalf("deleted key has value %q", got)
+			}
+		})
+	}
+}
+
+func TestALoserLearnsWhatTheKeyIsByNow(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, Options{CheckpointInterval: time.Hour, noSync: true})
 	ctx := context.Background()
-	k := db.Client().Kubernetes
-	rev := mustPut(t, db, "/a", "1", 0)
-	resp, err := k.OptimisticPut(ctx, "/a", []byte("2"), 0, kubernetes.PutOptions{GetOnFailure: true})
-	if err != nil || resp.Succeeded || string(resp.KV.Value) != "1" || resp.KV.ModRevision != rev {
-		t.Fatalf("%+v, %v", resp, err)
+	first := mustPut(t, db, "/a", "1", 0)
+	mustCheckpoint(t, db)
+	// What a write was refused for, before its value was read of the checkpoint.
+	found := db.idx.get("/a")
+	if found.resident() {
+		t.Fatal("a checkpointed value is in memory")
 	}
-	del, err := k.OptimisticDelete(ctx, "/a", rev+1, kubernetes.DeleteOptions{GetOnFailure: true})
-	if err != nil || del.Succeeded || del.KV.ModRevision != rev {
-		t.Fatalf("%+v, %v", del, err)
+	second := mustPut(t, db, "/a", "2", first)
+	mustCheckpoint(t, db)
+	kv, err := face{db}.inTheWay(ctx, found)
+	if err != nil || kv == nil || string(kv.Value) != "2" || kv.ModRevision != second {
+		t.Fatalf("%v, %v", kv, err)
 	}
-	del, err = k.OptimisticDelete(ctx, "/a", rev, kubernetes.DeleteOptions{})
-	if err != nil || !del.Succeeded || del.Revision != rev+1 {
-		t.Fatalf("%+v, %v", del, err)
+	if _, err := db.Client().Kubernetes.OptimisticDelete(ctx, "/a", second, kubernetes.DeleteOptions{}); err != nil {
+		t.Fatal(err)
 	}
-	if got := mustGet(t, db, "/a"); got != "" {
-		t.Fatalf("deleted key has value %q", got)
+	mustCheckpoint(t, db)
+	if kv, err := (face{db}).inTheWay(ctx, found); err != nil || kv != nil {
+		t.Fatalf("%v, %v", kv, err)
 	}
 }
 

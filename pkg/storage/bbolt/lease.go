@@ -166,9 +166,10 @@ func (db *DB) revokeLease(ctx context.Context, id int64) error {
 // deleteLeased stages the deletion of keys that hang on a lease and waits for
 // the last.
 func (db *DB) deleteLeased(ctx context.Context, id int64, keys []string) error {
+	attached := condition{holds: func(cur *entry) bool { return cur != nil && cur.lease == id }}
 	var last *batch
 	for _, key := range keys {
-		out, err := db.stageDelete(ctx, key, func(cur *entry) bool { return cur != nil && cur.lease == id })
+		out, err := db.stageDelete(ctx, key, attached)
 		if err != nil {
 			return err
 		}

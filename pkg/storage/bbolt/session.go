@@ -95,13 +95,13 @@ func (s *session) saw(rev int64) {
 
 // getStaged returns the key in the staged state.
 func (db *DB) getStaged(key string, s *session) (*entry, int64, error) {
-	hint := db.prefetch(key)
+	hint := db.prefetch(key, always)
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := db.writable(); err != nil {
 		return nil, 0, err
 	}
-	e, err := db.staged(key, hint)
+	e, err := db.withValue(db.idx.get(key), hint)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -15,8 +15,8 @@ type outcome struct {
 	succeeded bool
 	// rev is the revision of the write.
 	rev int64
-	// found is the entry that was in the way of a write that did not succeed,
-	// with its value; nil if there is none.
+	// found is the entry that was in the way of a write that did not succeed;
+	// nil if there is none. Its value may lie in bbolt.
 	found *entry
 	// batch is what the answer depends on, nil if it is durable already.
 	batch *batch
@@ -24,20 +24,23 @@ type outcome struct {
 }
 
 // condition decides about a write by the staged entry, nil if there is none.
-type condition func(cur *entry) bool
+type condition struct {
+	holds func(cur *entry) bool
+	// absent says that it holds for no key that exists: there is no value to
+	// replace.
+	absent bool
+}
 
 // atRevision is the condition of an optimistic write; 0 means that the key must
 // not exist.
 func atRevision(rev int64) condition {
-	return func(cur *entry) bool {
-		if cur == nil {
-			return rev == 0
-		}
-		return cur.mod == rev
+	if rev == 0 {
+		return condition{holds: func(cur *entry) bool { return cur == nil }, absent: true}
 	}
+	return condition{holds: func(cur *entry) bool { return cur != nil && cur.mod == rev }}
 }
 
-func always(*entry) bool { return true }
+var always = condition{holds: func(*entry) bool { return true }}
 
 func checkKey(key string) error {
 	if key == "" {
@@ -58,29 +61,29 @@ func (db *DB) stagePut(ctx context.Context, key string, value []byte, leaseID in
 	if len(value) > MaxValueBytes {
 		return out, fmt.Errorf("%w: a value of %d bytes, the limit is %d", rpctypes.ErrRequestTooLarge, len(value), MaxValueBytes)
 	}
-	value = compactValue(value)
-	prev := db.prefetch(key)
+	e := &entry{key: key, value: compactValue(value), version: 1, lease: leaseID}
+	ev := &event{cur: e}
+	prev := db.prefetch(key, cond)
 	decide := func() (int, error) {
-		cur, err := db.staged(key, prev)
-		if err != nil {
-			return 0, err
-		}
-		if out.succeeded = cond(cur); !out.succeeded {
+		cur := db.idx.get(key)
+		if out.succeeded = cond.holds(cur); !out.succeeded {
 			db.refuse(&out, key, cur)
 			return 0, nil
 		}
 		if leaseID != 0 && db.leases[leaseID] == nil {
 			return 0, rpctypes.ErrLeaseNotFound
 		}
-		prev = cur
-		size := len(key) + len(value) + maxMeta
+		if prev, err = db.withValue(cur, prev); err != nil {
+			return 0, err
+		}
+		size := len(key) + len(e.value) + maxMeta
 		if prev != nil {
 			size += len(prev.value)
 		}
 		return size, nil
 	}
 	b, lead, err := db.stage(ctx, true, writesAhead(ctx, db), decide, func(b *batch) {
-		e := &entry{key: key, value: value, create: db.rev + 1, mod: db.rev + 1, version: 1, lease: leaseID}
+		e.create, e.mod = db.rev+1, db.rev+1
 		if prev != nil {
 			e.create, e.version = prev.create, prev.version+1
 			db.leases.detach(prev.lease, key)
@@ -88,7 +91,8 @@ func (db *DB) stagePut(ctx context.Context, key string, value []byte, leaseID in
 		db.leases.attach(leaseID, key)
 		db.record(b, recordPut, e.mod, func(buf []byte) []byte { return appendPut(buf, e, prev) })
 		db.idx.set(e)
-		b.events = append(b.events, &event{rev: e.mod, cur: e, prev: prev})
+		ev.rev, ev.prev = e.mod, prev
+		b.events = append(b.events, ev)
 		out.rev = e.mod
 	})
 	if b != nil {
@@ -103,18 +107,17 @@ func (db *DB) stageDelete(ctx context.Context, key string, cond condition) (out 
 	if err := checkKey(key); err != nil {
 		return out, err
 	}
-	prev := db.prefetch(key)
+	prev := db.prefetch(key, cond)
 	decide := func() (int, error) {
-		cur, err := db.staged(key, prev)
-		if err != nil {
-			return 0, err
-		}
-		out.succeeded = cond(cur)
+		cur := db.idx.get(key)
+		out.succeeded = cond.holds(cur)
 		if cur == nil || !out.succeeded {
 			db.refuse(&out, key, cur)
 			return 0, nil
 		}
-		prev = cur
+		if prev, err = db.withValue(cur, prev); err != nil {
+			return 0, err
+		}
 		return len(key) + len(prev.value) + maxMeta, nil
 	}
 	b, lead, err := db.stage(ctx, false, false, decide, func(b *batch) {
@@ -136,7 +139,10 @@ const maxMeta = 128
 
 // prefetch reads the present value outside the lock, for the record of what is
 // replaced. It may be out of date by the time it is used.
-func (db *DB) prefetch(key string) *entry {
+func (db *DB) prefetch(key string, cond condition) *entry {
+	if cond.absent {
+		return nil
+	}
 	e := db.head.Load().view.get(key)
 	if e == nil || e.resident() {
 		return e
@@ -146,10 +152,9 @@ func (db *DB) prefetch(key string) *entry {
 	return full
 }
 
-// staged returns the staged entry of key with its value; hint may be it. Call
-// with mu held.
-func (db *DB) staged(key string, hint *entry) (*entry, error) {
-	cur := db.idx.get(key)
+// withValue returns the staged entry cur, which may be nil, with its value; hint
+// may be it. Call with mu held.
+func (db *DB) withValue(cur, hint *entry) (*entry, error) {
 	if cur == nil || cur.resident() {
 		return cur, nil
 	}
@@ -158,7 +163,7 @@ func (db *DB) staged(key string, hint *entry) (*entry, error) {
 	}
 	full, err := db.fetch(cur)
 	if err == nil && full == nil {
-		err = corrupt("revision %d of key %q is missing in the checkpoint", cur.mod, key)
+		err = corrupt("revision %d of key %q is missing in the checkpoint", cur.mod, cur.key)
 	}
 	return full, err
 }
