@@ -78,12 +78,28 @@ func (n *node) find(key string) (int, bool) {
 	return lo, false
 }
 
-func (t *index) newNode(leaf bool) *node {
-	n := &node{gen: t.gen, items: make([]*entry, 0, maxItems)}
-	if !leaf {
-		n.kids = make([]*node, 0, maxItems+1)
+// leafNode and innerNode are nodes with the room that they may need in one piece:
+// most of what a write allocates are copies of nodes.
+type (
+	leafNode struct {
+		node
+		room [maxItems]*entry
 	}
-	return n
+	innerNode struct {
+		leafNode
+		kidRoom [maxItems + 1]*node
+	}
+)
+
+func (t *index) newNode(leaf bool) *node {
+	if leaf {
+		l := &leafNode{}
+		l.gen, l.items = t.gen, l.room[:0]
+		return &l.node
+	}
+	in := &innerNode{}
+	in.gen, in.items, in.kids = t.gen, in.room[:0], in.kidRoom[:0]
+	return &in.node
 }
 
 // own returns n if this generation made it, else a copy that it may change.
