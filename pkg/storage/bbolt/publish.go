@@ -103,4 +103,7 @@ func (p *publisher) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	close(p.done)
+	for _, w := range p.topics.watchers {
+		w.cancel()
+	}
 }

@@ -31,6 +31,10 @@ type watcher struct {
 	asked    atomic.Bool
 	lastSent atomic.Int64
 	c        chan clientv3.WatchResponse
+	// done ends the watch: its context is over, or the store is closed. It is the
+	// watch's own, as a thousand watches that wait on one channel queue for it.
+	done   <-chan struct{}
+	cancel context.CancelFunc
 	// established says that compaction had not passed the watch's beginning.
 	established bool
 }
@@ -59,12 +63,15 @@ func (db *DB) watch(ctx context.Context, keys keyRange, from int64, prevKV, prog
 	p.topics.watchers = append(p.topics.watchers, w)
 	p.watched.Add(1)
 	w.lastSent.Store(db.clock.Now().UnixNano())
-	db.done.Go(func() { w.run(ctx) })
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.done = ctx.Done()
+	db.done.Go(w.run)
 	return w.c
 }
 
-func (w *watcher) run(ctx context.Context) {
+func (w *watcher) run() {
 	p := &w.db.pub
+	defer w.cancel()
 	defer func() {
 		p.mu.Lock()
 		p.topics.leave(w.topic)
@@ -76,30 +83,36 @@ func (w *watcher) run(ctx context.Context) {
 	for {
 		step := w.look()
 		if step.compacted > 0 {
-			w.send(ctx, clientv3.WatchResponse{
+			w.send(clientv3.WatchResponse{
 				Header: &pb.ResponseHeader{Revision: step.head}, CompactRevision: step.compacted, Canceled: true,
 			})
 			return
 		}
 		if step.behind {
-			var err error
-			if step.events, w.next, err = w.db.replay(w.keys, w.next, step.head); err != nil {
+			events, next, err := w.db.replay(w.keys, w.next, step.head)
+			w.next = next
+			if err != nil {
 				if w.db.gone(err, w.next) {
 					continue
 				}
 				w.db.logger.Error(err, "A watch cannot read the log", "revision", w.next)
-				w.send(ctx, clientv3.WatchResponse{
+				w.send(clientv3.WatchResponse{
 					Header: &pb.ResponseHeader{Revision: step.head}, Canceled: true, CancelReason: err.Error(),
 				})
 				return
 			}
+			for _, ev := range events {
+				step.events = append(step.events, w.clientEvent(ev))
+			}
 		}
-		if len(step.events) > 0 && !w.send(ctx, w.response(step)) {
+		if len(step.events) > 0 && !w.send(clientv3.WatchResponse{
+			Header: &pb.ResponseHeader{Revision: step.head}, Events: step.events,
+		}) {
 			return
 		}
 		// Whoever asked, asked before this head was read or is served next time.
 		if step.bookmark && w.next > step.head {
-			if !w.send(ctx, clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: step.head}}) {
+			if !w.send(clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: step.head}}) {
 				return
 			}
 		} else if step.bookmark {
@@ -110,9 +123,7 @@ func (w *watcher) run(ctx context.Context) {
 		}
 		select {
 		case <-step.changed:
-		case <-ctx.Done():
-			return
-		case <-p.done:
+		case <-w.done:
 			return
 		}
 	}
@@ -121,7 +132,7 @@ func (w *watcher) run(ctx context.Context) {
 // step is what a watcher finds to do at one look.
 type step struct {
 	head      int64
-	events    []*event
+	events    []*clientv3.Event
 	behind    bool
 	bookmark  bool
 	compacted int64
@@ -166,9 +177,9 @@ func (w *watcher) look() step {
 		s.behind = true
 		return s
 	}
-	s.events = make([]*event, len(revs))
+	s.events = make([]*clientv3.Event, len(revs))
 	for i, rev := range revs {
-		s.events[i] = p.history.get(rev)
+		s.events[i] = w.clientEvent(p.history.get(rev))
 	}
 	if len(revs) == watchBatch {
 		w.next = revs[watchBatch-1] + 1
@@ -179,27 +190,28 @@ func (w *watcher) look() step {
 	return s
 }
 
-func (w *watcher) response(s step) clientv3.WatchResponse {
-	events := make([]*clientv3.Event, len(s.events))
-	for i, ev := range s.events {
-		events[i] = ev.clientEvent()
-		if !w.prevKV && ev.prev != nil {
-			events[i] = &clientv3.Event{Type: events[i].Type, Kv: events[i].Kv}
-		}
+// clientEvent is what the watch sends of ev.
+func (w *watcher) clientEvent(ev *event) *clientv3.Event {
+	e := ev.clientEvent()
+	if !w.prevKV && ev.prev != nil {
+		return &clientv3.Event{Type: e.Type, Kv: e.Kv}
 	}
-	return clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: s.head}, Events: events}
+	return e
 }
 
-func (w *watcher) send(ctx context.Context, r clientv3.WatchResponse) bool {
+// send returns false if the watch is over.
+func (w *watcher) send(r clientv3.WatchResponse) bool {
 	select {
 	case w.c <- r:
-		w.lastSent.Store(w.db.clock.Now().UnixNano())
-		return true
-	case <-ctx.Done():
-		return false
-	case <-w.db.pub.done:
-		return false
+	default: // who watches is behind
+		select {
+		case w.c <- r:
+		case <-w.done:
+			return false
+		}
 	}
+	w.lastSent.Store(w.db.clock.Now().UnixNano())
+	return true
 }
 
 // requestProgress asks the watches for which match is true for a bookmark at
