@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -70,7 +71,8 @@ func (t *attempt) run(stop context.Context) error {
 func (t *attempt) answer(ctx context.Context, box *outbox) *tightbeampb.TurnResultChunk {
 	visible := false
 	res, err := t.call(ctx, func(ev provider.Event) error {
-		visible = visible || ev.Delta != nil
+		// Thinking is not: see afterFailure at the gateway.
+		visible = visible || (ev.Delta != nil && ev.Delta.Kind != provider.KindThinking)
 		for _, c := range chunks(ev) {
 			if err := box.put(ctx, c); err != nil {
 				return err
@@ -115,6 +117,7 @@ func (t *attempt) call(ctx context.Context, emit provider.Emit) (res *provider.R
 	// the job.
 	defer func() {
 		if r := recover(); r != nil {
+			t.log.Error("The provider's adapter failed", "panic", redact(t.secret, fmt.Sprint(r)), "stack", redact(t.secret, string(debug.Stack())))
 			res, err = nil, provider.Errorf(provider.Internal, "the provider's adapter failed: %s", redact(t.secret, fmt.Sprint(r)))
 		}
 	}()

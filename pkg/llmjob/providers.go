@@ -24,7 +24,12 @@ type providers struct {
 	made map[address]provider.Provider
 }
 
-type address struct{ name, baseURL, wireFormat string }
+// address is what a client is made for. The key is a part of it: an attempt
+// that began before the Secret changed must not leave its client to the next.
+type address struct {
+	name, baseURL, wireFormat string
+	key                       *provider.Key
+}
 
 func (p *providers) get(name string, mc *tightbeampb.ModelConfig, s *Secret) (provider.Provider, error) {
 	cfg := provider.Config{BaseURL: mc.GetBaseUrl(), WireFormat: mc.GetWireFormat(), IdleTimeout: p.idle}
@@ -34,7 +39,7 @@ func (p *providers) get(name string, mc *tightbeampb.ModelConfig, s *Secret) (pr
 	case name != provider.Echo:
 		return nil, provider.Errorf(provider.Auth, "provider %q needs a Secret, and the job was started without one", name)
 	}
-	at := address{name, cfg.BaseURL, cfg.WireFormat}
+	at := address{name, cfg.BaseURL, cfg.WireFormat, cfg.Key}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if made, ok := p.made[at]; ok {

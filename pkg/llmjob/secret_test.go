@@ -143,6 +143,27 @@ func TestChangedSecretIsUsedForTheNextTurn(t *testing.T) {
 	}
 }
 
+// An attempt that began before the Secret changed may ask for its client after
+// it: the client must not serve the attempts with the new key.
+func TestClientBelongsToItsKey(t *testing.T) {
+	t.Parallel()
+	var made []*provider.Key
+	pool := &providers{make: func(_ string, cfg provider.Config) (provider.Provider, error) {
+		made = append(made, cfg.Key)
+		return callFunc(nil), nil
+	}}
+	old, fresh := &Secret{Key: provider.NewKey("old")}, &Secret{Key: provider.NewKey("new")}
+	pool.forget()
+	for _, s := range []*Secret{old, old, fresh, fresh, old} {
+		if _, err := pool.get(provider.Anthropic, nil, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(made) != 2 || made[0] != old.Key || made[1] != fresh.Key {
+		t.Errorf("%d clients were made", len(made))
+	}
+}
+
 func TestJobWithoutSecretAnswersEchoAlone(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -18,7 +18,7 @@ func TestAccentsOfChatCompletions(t *testing.T) {
 	t.Parallel()
 	for _, accent := range []fakeprovider.Accent{
 		"", fakeprovider.AccentOllama, fakeprovider.AccentNoIndex, fakeprovider.AccentMinusOne, fakeprovider.AccentRepeatID,
-		fakeprovider.AccentNoID, fakeprovider.AccentObject, fakeprovider.AccentReasoning, fakeprovider.AccentWhole, fakeprovider.AccentNoDone,
+		fakeprovider.AccentNoID, fakeprovider.AccentObject, fakeprovider.AccentReasoning, fakeprovider.AccentWhole, fakeprovider.AccentNoDone, fakeprovider.AccentParts,
 	} {
 		t.Run(string(accent), func(t *testing.T) {
 			t.Parallel()

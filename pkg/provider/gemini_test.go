@@ -36,7 +36,7 @@ func TestGeminiFinishReasonWithEveryChunkIsNotTheEnd(t *testing.T) {
 func TestGeminiAnswerIsWholeOnceTheLastChunkCame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, targets[3])
-	w.cfg.IdleTimeout = 50 * time.Millisecond
+	w.cfg.IdleTimeout = 2 * time.Second
 	w.remake()
 	for name, spoil := range map[string]func(*fakeprovider.Reply){
 		"a broken connection": func(r *fakeprovider.Reply) { r.BreakAfter = true },
@@ -112,6 +112,26 @@ func TestGeminiModelNames(t *testing.T) {
 	}
 	if n := len(w.fake.Requests()); n != before {
 		t.Errorf("%d requests were sent", n-before)
+	}
+}
+
+// The third generation demands a signature on the first of the calls, also on
+// those of another model.
+func TestGeminiForeignCallsHaveASignature(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	req := w.ask("hi")
+	req.Messages = append(req.Messages,
+		provider.Message{Role: provider.RoleAssistant, ToolCalls: []provider.ToolCall{{ID: "a", Name: "look"}, {ID: "b", Name: "smell"}}}, result("a", "1"), result("b", "2"))
+	for model, want := range map[string]bool{"gemini-3-pro": true, "models/gemini-3-flash": true, "gemini-4": true, "gemini-2.5-pro": false, "gemma-3": false} {
+		req.Model = model
+		w.must(req)
+		if got := at(w.body(), "contents.1.parts.0.thoughtSignature") != nil; got != want {
+			t.Errorf("%s: %s", model, w.fake.Last().Body)
+		}
+		if at(w.body(), "contents.1.parts.1.thoughtSignature") != nil {
+			t.Errorf("%s: the second call has one too", model)
+		}
 	}
 }
 

@@ -59,11 +59,12 @@ func (p chat) frames(s *Server, model string, r *Reply) []frame {
 	}
 	thinking := ""
 	for _, b := range r.Blocks {
-		switch b.Kind {
-		case Thinking:
+		switch {
+		case r.Accent == AccentParts: // wants nothing back
+		case b.Kind == Thinking:
 			s.issued.sign(model, b.all(), b.all())
 			thinking = b.all()
-		case Tool:
+		case b.Kind == Tool:
 			s.issued.thought(model, b.ID, thinking)
 		}
 	}
@@ -81,7 +82,7 @@ func (p chat) frames(s *Server, model string, r *Reply) []frame {
 			continue
 		}
 		for _, d := range b.Deltas {
-			out = append(out, chunk(object{chatField(b.Kind, r.Accent): d}, nil))
+			out = append(out, chunk(chatPiece(b.Kind, d, r.Accent), nil))
 		}
 	}
 	if r.Interleave {
@@ -131,6 +132,17 @@ func alternate(fs []frame) []frame {
 		}
 	}
 	return out
+}
+
+func chatPiece(k Kind, d string, a Accent) object {
+	if a != AccentParts {
+		return object{chatField(k, a): d}
+	}
+	part := object{"type": "text", "text": d}
+	if k == Thinking {
+		part = object{"type": "thinking", "thinking": []any{part}}
+	}
+	return object{"content": []any{part}}
 }
 
 func chatField(k Kind, a Accent) string {

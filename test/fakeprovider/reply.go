@@ -159,6 +159,8 @@ const (
 	AccentWhole Accent = "whole"
 	// AccentNoDone leaves [DONE] out.
 	AccentNoDone Accent = "no-done"
+	// AccentParts sends content as a list of parts, thinking among them.
+	AccentParts Accent = "parts"
 	// AccentStart is that of servers that speak like Anthropic: a tool's whole
 	// input at the start of its block.
 	AccentStart Accent = "start"

@@ -107,9 +107,11 @@ func (s *answer) event(ev sdk.MessageStreamEventUnion) error {
 	case "content_block_start":
 		return s.start(ev.Index, ev.ContentBlock.RawJSON())
 	case "content_block_delta":
-		if b := s.open[ev.Index]; b != nil {
-			return s.delta(b, ev.Delta)
+		b := s.open[ev.Index]
+		if b == nil {
+			return provider.Errorf(provider.Internal, "the provider sent a piece of block %d, which is not open", ev.Index)
 		}
+		return s.delta(b, ev.Delta)
 	case "content_block_stop":
 		if b := s.open[ev.Index]; b != nil {
 			delete(s.open, ev.Index)

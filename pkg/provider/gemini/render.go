@@ -196,7 +196,7 @@ func modelParts(m provider.Message, model string) ([]any, map[string]call) {
 		case p.Call != nil:
 			calls[p.Call.ID] = call{"", p.Call.Name}
 			fc := provider.Body{"functionCall": provider.Body{"name": p.Call.Name, "args": provider.InputObject(p.Call.Input)}}
-			if !signed && strings.HasPrefix(model, "gemini-3") {
+			if !signed && demandsSignature(model) {
 				fc["thoughtSignature"] = anySignature
 				signed = true
 			}
@@ -211,6 +211,12 @@ func modelParts(m provider.Message, model string) ([]any, map[string]call) {
 		return nil, nil
 	}
 	return out, calls
+}
+
+// demandsSignature tells the models from the third generation on.
+func demandsSignature(model string) bool {
+	version, ok := strings.CutPrefix(strings.TrimPrefix(model, "models/"), "gemini-")
+	return ok && version != "" && version[0] >= '3' && version[0] <= '9'
 }
 
 // withArgs gives a call without arguments the empty ones that it means.

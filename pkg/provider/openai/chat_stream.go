@@ -18,7 +18,8 @@ import (
 // The accents that it understands: reasoning as "reasoning_content" (DeepSeek,
 // SGLang) or "reasoning" (vLLM, Ollama, OpenRouter); tool calls whole, without
 // an index, with index -1, or all with index 0; ids repeated in every piece,
-// given twice, or missing; arguments as an object; finish reason "stop" after
+// given twice, or missing; arguments as an object; content as a list of parts,
+// thinking among them (Mistral); finish reason "stop" after
 // tool calls; no [DONE]; errors in any data line; "message" instead of "delta"
 // from servers that do not stream.
 type chatStream struct {
@@ -59,11 +60,37 @@ type chatChoice struct {
 }
 
 type chatDelta struct {
-	Content          string          `json:"content"`
+	Content          chatText        `json:"content"`
 	Refusal          string          `json:"refusal"`
 	ReasoningContent string          `json:"reasoning_content"`
 	Reasoning        string          `json:"reasoning"`
 	ToolCalls        []chatCallPiece `json:"tool_calls"`
+}
+
+// chatText is a content: a string, or a list of parts.
+type chatText struct{ text, thinking string }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chatText) UnmarshalJSON(raw []byte) error {
+	if raw[0] != '[' {
+		return json.Unmarshal(raw, &c.text)
+	}
+	var parts []struct {
+		Text     string `json:"text"`
+		Thinking []struct {
+			Text string `json:"text"`
+		} `json:"thinking"`
+	}
+	if err := json.Unmarshal(raw, &parts); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		c.text += p.Text
+		for _, t := range p.Thinking {
+			c.thinking += t.Text
+		}
+	}
+	return nil
 }
 
 type chatCallPiece struct {
@@ -154,7 +181,11 @@ func (s *chatStream) delta(d *chatDelta) error {
 	if err := s.think(field, thinking); err != nil {
 		return err
 	}
-	if err := s.write(provider.KindText, d.Content); err != nil {
+	// That of a list is for people: no server wants it back.
+	if err := s.write(provider.KindThinking, d.Content.thinking); err != nil {
+		return err
+	}
+	if err := s.write(provider.KindText, d.Content.text); err != nil {
 		return err
 	}
 	if d.Refusal != "" {
