@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -29,7 +30,8 @@ type Tokens interface {
 	Issue(pod types.UID) (token string, revoke func())
 }
 
-// Machine starts sandboxes.
+// Machine starts sandboxes. One that is an io.Closer is closed when nothing is left
+// of them and none will start any more.
 type Machine interface {
 	Start(ctx context.Context, spec bubblewrap.Spec) (Process, error)
 }
@@ -303,5 +305,8 @@ func (l *Launcher) Run(ctx context.Context) error {
 	l.mu.Unlock()
 	l.end()
 	l.running.Wait()
+	if machine, ok := l.options.Machine.(io.Closer); ok {
+		return machine.Close()
+	}
 	return nil
 }

@@ -32,7 +32,14 @@ type MachineOptions struct {
 }
 
 // BubblewrapMachine is this machine.
-type BubblewrapMachine struct{ *bubblewrap.Launcher }
+type BubblewrapMachine struct {
+	*bubblewrap.Launcher
+	dir string
+}
+
+// Close removes what NewMachine made: it has a copy of sandboxd, and nobody knows
+// the directory but a next process of the same installation.
+func (m BubblewrapMachine) Close() error { return os.RemoveAll(m.dir) }
 
 // Start starts a sandbox.
 func (m BubblewrapMachine) Start(ctx context.Context, spec bubblewrap.Spec) (Process, error) {
@@ -78,7 +85,10 @@ func NewMachine(o MachineOptions) (BubblewrapMachine, error) {
 		MaxSandboxes: o.MaxSandboxes,
 		UIDBase:      firstUID + uint32(binary.BigEndian.Uint64(sum[8:])%slots)*uint32(o.MaxSandboxes),
 	})
-	return BubblewrapMachine{l}, err
+	if err != nil {
+		return BubblewrapMachine{}, errors.Join(err, os.RemoveAll(dir))
+	}
+	return BubblewrapMachine{l, dir}, nil
 }
 
 // claimDir makes the directory anew. Its name can be foreseen, so somebody else
