@@ -95,7 +95,7 @@ func pythonOf(t *testing.T, namespace, address string) string {
 	t.Helper()
 	name, image := "indexed-"+namespace, "localhost/indexed-python:"+namespace
 	tarball := filepath.Join(t.TempDir(), "image.tar")
-	pipConf := fmt.Sprintf("[global]\nindex-url = http://%s:8080/simple\ntrusted-host = %s\ntimeout = 5\nretries = 0\n", address, address)
+	pipConf := fmt.Sprintf("[global]\nindex-url = http://%s:8080/simple\ntrusted-host = %s\ntimeout = 5\n", address, address)
 	if err := withFile(filepath.Join(root, "_output/images/safebeam-runtime-python.tar"), tarball, image, "etc/pip.conf", pipConf); err != nil {
 		t.Fatal(err)
 	}

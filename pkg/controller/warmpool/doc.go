@@ -17,6 +17,8 @@
 //     loop: it deletes the very version of a Ready WarmPod that it has seen, so
 //     that a claim in between wins, and an Assigned one when its sandbox is over.
 //   - A used pod is destroyed.
+//   - The pool's way out is open before the gateway knows whose a pod is, and so
+//     before anything is preloaded in it. Nothing gets into a pod that no sandbox has.
 //   - maxSize bounds the pods that are there, those on their way out included.
 //   - When a pool's template changes, what is available stays so: an old pod goes
 //     when a new one is Ready in its place. Where maxSize leaves no room for that,

@@ -130,6 +130,9 @@ func (c *Controller) launch(ctx context.Context, warmPod *v1.WarmPod, pool *v1.W
 }
 
 func (c *Controller) described(ctx context.Context, warmPod *v1.WarmPod, pool *v1.WarmPool, template *fit.Template, pod launcher.Pod) error {
+	if err := c.open(ctx, pod, template.NetworkAccess); err != nil {
+		return err
+	}
 	if err := c.Bindings.Bind(ctx, warmPod, pod); err != nil {
 		return fmt.Errorf("binding pod %s/%s to its WarmPod: %w", pod.Namespace, pod.Name, err)
 	}
@@ -139,6 +142,19 @@ func (c *Controller) described(ctx context.Context, warmPod *v1.WarmPod, pool *v
 		observed(s, pod)
 	})
 	return err
+}
+
+// open opens the way out of a pod, for what is preloaded. The way in is opened when
+// a sandbox has the pod, from where that is.
+func (c *Controller) open(ctx context.Context, pod launcher.Pod, access *v1.NetworkAccess) error {
+	if access == nil || len(access.Egress) == 0 {
+		return nil // a new pod is closed
+	}
+	err := c.Launcher.Open(ctx, pod, pod.Namespace, &v1.NetworkAccess{Egress: access.Egress})
+	if err != nil && asRefusal(err) == nil { // else the pod's notes say what it lacks
+		return fmt.Errorf("opening the network of warm pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
 }
 
 func podSpec(warmPod *v1.WarmPod, t *fit.Template, environment *v1.RuntimeEnvironment) launcher.PodSpec {
