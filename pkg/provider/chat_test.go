@@ -5,6 +5,7 @@ package provider_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,6 +62,19 @@ func TestEqualIDsAreToldApart(t *testing.T) {
 	res := w.must(w.ask("hi"))
 	if len(res.ToolCalls) != 2 || res.ToolCalls[0].ID == res.ToolCalls[1].ID || res.ToolCalls[1].Input != `{"n":2}` {
 		t.Errorf("%+v", res.ToolCalls)
+	}
+}
+
+func TestFinishReasonThatIsAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[2])
+	for reason, want := range map[string]provider.Class{"insufficient_system_resource": provider.Overloaded, "error": provider.Internal} {
+		reply := fakeprovider.Say("half of an")
+		reply.RawStop = reason
+		w.fake.Enqueue(reply)
+		if pe := w.fail(w.ask("hi")); pe.Class != want || pe.RequestID != "req_fake" || !strings.Contains(pe.Message, reason) {
+			t.Errorf("%+v", pe)
+		}
 	}
 }
 

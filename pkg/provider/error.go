@@ -68,6 +68,8 @@ func ClassOfStatus(code int) Class {
 		return QuotaExhausted
 	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
 		return Timeout
+	case http.StatusRequestEntityTooLarge:
+		return ContextTooLong
 	case http.StatusTooManyRequests:
 		return RateLimited
 	case http.StatusConflict, http.StatusTooEarly:

@@ -163,13 +163,14 @@ func TestACallIsOneAttempt(t *testing.T) {
 		fakeprovider.Anthropic: {{400, "invalid_request_error", provider.InvalidRequest}, {401, "authentication_error", provider.Auth},
 			{402, "billing_error", provider.QuotaExhausted}, {403, "permission_error", provider.Auth}, {404, "not_found_error", provider.InvalidRequest},
 			{413, "request_too_large", provider.ContextTooLong}, {429, "rate_limit_error", provider.RateLimited}, {500, "api_error", provider.Internal},
-			{504, "timeout_error", provider.Timeout}, {409, "conflict_error", provider.Internal}, {529, "overloaded_error", provider.Overloaded}, {503, "", provider.Overloaded}},
+			{504, "timeout_error", provider.Timeout}, {409, "conflict_error", provider.Internal}, {529, "overloaded_error", provider.Overloaded}, {503, "", provider.Overloaded}, {413, "", provider.ContextTooLong}},
 		fakeprovider.Gemini: {{400, "INVALID_ARGUMENT", provider.InvalidRequest}, {403, "PERMISSION_DENIED", provider.Auth}, {404, "NOT_FOUND", provider.InvalidRequest},
-			{429, "RESOURCE_EXHAUSTED", provider.RateLimited}, {500, "INTERNAL", provider.Internal}, {503, "UNAVAILABLE", provider.Overloaded}, {504, "DEADLINE_EXCEEDED", provider.Timeout}},
+			{429, "RESOURCE_EXHAUSTED", provider.RateLimited}, {500, "INTERNAL", provider.Internal}, {503, "UNAVAILABLE", provider.Overloaded}, {504, "DEADLINE_EXCEEDED", provider.Timeout}, {413, "", provider.ContextTooLong}},
 	}
 	openAI := []row{{400, "invalid_request_error", provider.InvalidRequest}, {401, "invalid_api_key", provider.Auth}, {400, "context_length_exceeded", provider.ContextTooLong},
 		{429, "rate_limit_exceeded", provider.RateLimited}, {429, "insufficient_quota", provider.QuotaExhausted}, {500, "server_error", provider.Internal}, {503, "slow_down", provider.Overloaded},
 		{503, "server_error", provider.Overloaded}, {409, "conflict", provider.Internal}, {402, "", provider.QuotaExhausted}, {408, "", provider.Timeout},
+		{413, "", provider.ContextTooLong},
 		{422, "", provider.InvalidRequest}, {400, "exceed_context_size_error", provider.ContextTooLong}, {429, "exceeded_current_quota_error", provider.QuotaExhausted}}
 	rows[fakeprovider.Responses], rows[fakeprovider.Chat] = openAI, openAI
 	forEach(t, func(t *testing.T, w *world) {

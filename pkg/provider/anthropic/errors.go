@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -66,8 +65,6 @@ func typed(ctx context.Context, err error) *provider.Error {
 		out.Class, out.Code = kind.class, kind.code
 	case known:
 		out.Class = kind.class
-	case ae.StatusCode == http.StatusRequestEntityTooLarge:
-		out.Class = provider.ContextTooLong
 	case ae.StatusCode >= 400:
 		out.Class = provider.ClassOfStatus(ae.StatusCode)
 	default:

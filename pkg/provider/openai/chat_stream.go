@@ -332,8 +332,10 @@ func (s *chatStream) requestID() string {
 }
 
 func (s *chatStream) result() (*provider.Result, error) {
-	if s.finish == "insufficient_system_resource" {
-		return nil, &provider.Error{Class: provider.Overloaded, RequestID: s.requestID(), Message: "the provider broke the answer off: " + s.finish}
+	// Reasons that are failures: DeepSeek's, and OpenRouter's for whatever
+	// happened behind it.
+	if class, failed := map[string]provider.Class{"insufficient_system_resource": provider.Overloaded, "error": provider.Internal}[s.finish]; failed {
+		return nil, &provider.Error{Class: class, RequestID: s.requestID(), Message: "the provider broke the answer off: " + s.finish}
 	}
 	if len(s.calls) > 0 && len(s.reasoning) > 0 {
 		fields := map[string]string{}
