@@ -42,7 +42,7 @@ func TestExecutionsEndOnceAndRunAtMostOnceUnderKillOfTheServerAndSandboxds(t *te
 // cancelled and read.
 func underKill(t *testing.T, byDefault int, kill func(*harness.Server, *rand.Rand)) {
 	if _, err := exec.LookPath("bwrap"); err != nil {
-		t.Skip("there is no bubblewrap")
+		t.Skip("needs bwrap on PATH: apt-get install bubblewrap")
 	}
 	random := random(t)
 	s := harness.Start(t)
