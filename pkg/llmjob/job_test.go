@@ -397,17 +397,28 @@ func TestShutdownHandsOverWhatDoesNotFinish(t *testing.T) {
 	}
 }
 
+// The stack is all that whoever mends it has, and the key is not in it.
 func TestPanicOfAnAdapterEndsOneAttempt(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	runJob(t, config(g, callFunc(func(context.Context, *provider.Request, provider.Emit) (*provider.Result, error) {
-		panic("strange answer")
-	})))
+	cfg := config(g, callFunc(func(context.Context, *provider.Request, provider.Emit) (*provider.Result, error) {
+		panic("strange answer to " + canary)
+	}))
+	cfg.SecretDir = t.TempDir()
+	writeSecret(t, cfg.SecretDir, map[string]string{"provider": "anthropic", "model": "m", "api-key": canary})
+	log := &strings.Builder{}
+	cfg.Log = slog.New(slog.NewJSONHandler(&locked{w: log}, nil))
+	stop := runJob(t, cfg)
 	for _, uid := range []string{"u1", "u2"} {
 		g.turns <- turn(uid, "", "")
-		if e := g.waitTerminal(uid + "/1")[0].GetError(); e.GetClass() != tightbeampb.ErrorClass_ERROR_CLASS_INTERNAL {
+		e := g.waitTerminal(uid + "/1")[0].GetError()
+		if e.GetClass() != tightbeampb.ErrorClass_ERROR_CLASS_INTERNAL || !strings.Contains(e.GetMessage(), "strange answer") || strings.Contains(e.GetMessage(), "canary") {
 			t.Errorf("terminal chunk: %v", e)
 		}
+	}
+	_ = stop()
+	if said := log.String(); !strings.Contains(said, "job_test.go") || strings.Contains(said, "canary") {
+		t.Errorf("log: %s", said)
 	}
 }
 

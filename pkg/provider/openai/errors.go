@@ -73,10 +73,12 @@ func parseObject(raw json.RawMessage) apiError {
 	if e.Type == "" {
 		e.Type = o.Status
 	}
-	if n, err := strconv.Atoi(string(o.Code)); err == nil {
-		e.Status = n
-	} else {
-		_ = json.Unmarshal(o.Code, &e.Code)
+	// A status may be a number, or (LiteLLM) the text of one.
+	if json.Unmarshal(o.Code, &e.Code) != nil {
+		e.Code = string(o.Code)
+	}
+	if n, err := strconv.Atoi(e.Code); err == nil {
+		e.Status, e.Code = n, ""
 	}
 	if e.Message == "" {
 		e.Message = string(raw)
