@@ -6,6 +6,7 @@ package apiserver_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -113,6 +114,33 @@ func TestAReaderResumesAfterItsCursor(t *testing.T) {
 	}
 	if got := read(t, open(t, s, group+"turns/t/stream?after=4")); got != "" {
 		t.Errorf("after the last event came\n%s", got)
+	}
+}
+
+func TestAStreamIsThatOfTheTurnThatHasTheName(t *testing.T) {
+	t.Parallel()
+	s, api := start(t, servertest.Settings{})
+	for i := range 20 {
+		text := fmt.Sprint("answer ", i)
+		if _, err := api.Turns(namespace).Create(t.Context(), turn("t", "c", "hi"), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		reader := follow(t, s, group+"turns/t/log?follow=true")
+		j := pull(t, s)
+		j.say(text)
+		reader.next() // Started
+		if event := reader.next(); event.Text != text {
+			t.Fatalf("it says %+v, not %q", event, text)
+		}
+		if i%2 == 0 { // else it is deleted while it runs
+			j.finish(text)
+		}
+		if err := api.Turns(namespace).Delete(t.Context(), "t", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if response := open(t, s, group+"turns/t/log"); response.StatusCode != http.StatusNotFound {
+			t.Fatalf("the log of a deleted turn: %s", response.Status)
+		}
 	}
 }
 

@@ -84,6 +84,7 @@ type Broker struct {
 	mu            sync.Mutex
 	stopped       bool
 	turns         map[types.UID]*turn
+	named         map[types.NamespacedName]*turn // of turns: who has the name
 	conversations map[types.UID]*conversation
 	models        map[modelKey]*modelQueue
 }
@@ -117,6 +118,7 @@ func New(o Options) *Broker {
 		logger:  klog.Background().WithName("turns"),
 		ctx:     ctx, cancel: cancel,
 		turns:         map[types.UID]*turn{},
+		named:         map[types.NamespacedName]*turn{},
 		conversations: map[types.UID]*conversation{},
 		models:        map[modelKey]*modelQueue{},
 	}
@@ -247,6 +249,29 @@ func (b *Broker) find(uid types.UID) *turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.turns[uid]
+}
+
+// Unfinished returns the turn of that name as it is in memory; nil if there is
+// none, or if it is not known to be unfinished. It is never another one than a
+// read of the store would find: creates and deletions pass here before they are
+// answered.
+func (b *Broker) Unfinished(namespace, name string) *tightbeamv1.Turn {
+	b.mu.Lock()
+	t := b.named[types.NamespacedName{Namespace: namespace, Name: name}]
+	b.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	return t.current()
+}
+
+// unname takes the name from a turn that has ended or was deleted. The caller
+// holds Broker.mu.
+func (b *Broker) unname(t *turn) {
+	key := types.NamespacedName{Namespace: t.namespace, Name: t.name}
+	if b.named[key] == t {
+		delete(b.named, key)
+	}
 }
 
 // Wrap returns the storage of turns with the broker in its path: inner stores

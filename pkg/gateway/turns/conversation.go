@@ -80,6 +80,7 @@ func (b *Broker) released(c *conversation, uid types.UID) {
 	c.queue = slices.DeleteFunc(c.queue, func(s *slot) bool { return s.claim.UID == uid })
 	if t := b.turns[uid]; t != nil {
 		delete(b.turns, uid)
+		b.unname(t)
 		close(t.left)
 	}
 	b.forget(c)
@@ -100,7 +101,9 @@ func (b *Broker) stored(c *conversation, t *turn) (preempted []*turn, by *heads.
 	}
 	c.queue[i].turn = t
 	b.turns[t.uid] = t
-	if c.queue[i].deleted && !b.stopped {
+	if !c.queue[i].deleted {
+		b.named[types.NamespacedName{Namespace: t.namespace, Name: t.name}] = t
+	} else if !b.stopped {
 		b.tasks.Go(func() { t.vanished(b.ctx) })
 	}
 	if preempts(c.queue[i].claim.Policy) {

@@ -286,14 +286,14 @@ func (b *Broker) found(ctx context.Context, c *conversation, object *tightbeamv1
 func (b *Broker) deleted(object *tightbeamv1.Turn) {
 	b.mu.Lock()
 	t := b.turns[object.UID]
-	if t == nil {
-		if c := b.conversations[types.UID(object.Status.ConversationUID)]; c != nil {
-			for _, s := range c.queue {
-				if s.claim.UID == object.UID {
-					s.deleted = true // its create, which is under way, sees to it
-					b.mu.Unlock()
-					return
-				}
+	if t != nil {
+		b.unname(t)
+	} else if c := b.conversations[types.UID(object.Status.ConversationUID)]; c != nil {
+		for _, s := range c.queue {
+			if s.claim.UID == object.UID {
+				s.deleted = true // its create, which is under way, sees to it
+				b.mu.Unlock()
+				return
 			}
 		}
 	}

@@ -169,7 +169,7 @@ func TestAThousandConversationsRunAtOnce(t *testing.T) {
 	w.eventually("all is followed up", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return len(w.Broker.turns) == 0 && len(w.conversations) == 0 && len(w.models) == 0
+		return len(w.Broker.turns) == 0 && len(w.named) == 0 && len(w.conversations) == 0 && len(w.models) == 0
 	})
 }
 

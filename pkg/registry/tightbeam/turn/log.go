@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -17,6 +18,9 @@ import (
 
 // Events are the events of turns: journalled ones and, live, those that come.
 type Events interface {
+	// Unfinished returns the turn that has the name now, if that is known
+	// without reading it; nil if not.
+	Unfinished(namespace, name string) *v1.Turn
 	// Open reads the events of a turn after a number: to the terminal event
 	// if follow is set, else as far as they are there. A cursor past the last
 	// event, or before what is kept, is a stream.CursorError.
@@ -60,20 +64,23 @@ func (*LogREST) ProducesObject(string) any { return "" }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
-	var obj runtime.Object
-	var err error
-	stream.Aside(func() { obj, err = r.turns.Get(ctx, name, &metav1.GetOptions{}) })
-	if err != nil {
-		return nil, err
+	turn := r.events.Unfinished(request.NamespaceValue(ctx), name)
+	if turn == nil {
+		var obj runtime.Object
+		var err error
+		stream.Aside(func() { obj, err = r.turns.Get(ctx, name, &metav1.GetOptions{}) })
+		if err != nil {
+			return nil, err
+		}
+		turn = obj.(*v1.Turn)
 	}
-	turn := obj.(*v1.Turn)
-	return r.streams.Handler(responder, func(request *http.Request) (stream.Reader, error) {
-		query := stream.NewQuery(request)
+	return r.streams.Handler(responder, func(req *http.Request) (stream.Reader, error) {
+		query := stream.NewQuery(req)
 		after := query.After()
 		follow := query.Bool("follow", r.follow)
 		if err := query.Err(); err != nil {
 			return nil, err
 		}
-		return r.events.Open(request.Context(), turn, after, follow)
+		return r.events.Open(req.Context(), turn, after, follow)
 	}), nil
 }
