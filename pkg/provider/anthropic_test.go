@@ -95,18 +95,6 @@ func TestAnthropicThinkingThatIsNotShownGoesBack(t *testing.T) {
 	}
 }
 
-// Every number of tokens, written ones too, in its own field.
-func TestAnthropicUsage(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, targets[0])
-	reply := fakeprovider.Say("x")
-	reply.Usage = fakeprovider.Usage{Input: 3, Output: 5, CacheRead: 7, CacheWrite: 11, Thinking: 2}
-	w.fake.Enqueue(reply)
-	if got := w.must(w.ask("hi")).Usage; got != (provider.Usage{InputTokens: 3, OutputTokens: 5, CacheReadTokens: 7, CacheWriteTokens: 11, ThinkingTokens: 2}) {
-		t.Errorf("%+v", got)
-	}
-}
-
 func TestAnthropicThinkingParametersArePassedOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, targets[0])

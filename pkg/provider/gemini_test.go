@@ -115,6 +115,35 @@ func TestGeminiModelNames(t *testing.T) {
 	}
 }
 
+// Calls often come without ids: ours are for us alone, and results go back by
+// order and name.
+func TestGeminiCallsWithoutIDs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, targets[3])
+	w.fake.Enqueue(fakeprovider.Reply{Blocks: []fakeprovider.Block{
+		{Kind: fakeprovider.Tool, Name: "look", Deltas: []string{`{"n":1}`}, Signature: "sig"},
+		{Kind: fakeprovider.Tool, Name: "look", Deltas: []string{`{"n":2}`}},
+		{Kind: fakeprovider.Tool, Name: "smell"},
+	}})
+	req := w.ask("hi")
+	res := w.must(req)
+	c := res.ToolCalls
+	if len(c) != 3 || c[0].ID == "" || c[0].ID == c[1].ID || c[1].ID == c[2].ID || c[1].Input != `{"n":2}` || c[2].Input != "{}" {
+		t.Fatalf("%+v", c)
+	}
+	req.Messages = append(req.Messages, res.Message(), result(c[2].ID, "third"), result(c[1].ID, "second"), result(c[0].ID, "first"))
+	w.must(req)
+	for i, want := range []string{"first", "second", "third"} {
+		part := at(w.body(), "contents.2.parts").([]any)[i]
+		if at(part, "functionResponse.response.output") != want || at(part, "functionResponse.id") != nil {
+			t.Errorf("response %d: %v", i, part)
+		}
+	}
+	if strings.Contains(string(w.fake.Last().Body), c[0].ID) {
+		t.Errorf("an id of ours was sent: %s", w.fake.Last().Body)
+	}
+}
+
 // The third generation demands a signature on the first of the calls, also on
 // those of another model.
 func TestGeminiForeignCallsHaveASignature(t *testing.T) {

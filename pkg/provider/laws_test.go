@@ -50,6 +50,33 @@ func TestAnswerWithEveryKindOfBlock(t *testing.T) {
 	})
 }
 
+// Anthropic counts the prompt without its cached part, the others with it.
+func TestUsageIsCountedAlike(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, w *world) {
+		reply := fakeprovider.Say("x")
+		reply.Usage = fakeprovider.Usage{Input: 3, Output: 5, CacheRead: 7, CacheWrite: 11, Thinking: 2}
+		want := provider.Usage{InputTokens: 3, OutputTokens: 5, CacheReadTokens: 7, CacheWriteTokens: 11, ThinkingTokens: 2}
+		if w.name == fakeprovider.Gemini {
+			want.CacheWriteTokens = 0 // it has no number for these
+		}
+		w.fake.Enqueue(reply)
+		evs, res, err := w.call(w.ask("hi"))
+		if err != nil || res.Usage != want {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		var last provider.Usage
+		for _, ev := range evs {
+			if ev.Usage != nil {
+				last = *ev.Usage
+			}
+		}
+		if last != want {
+			t.Errorf("the last event says %+v", last)
+		}
+	})
+}
+
 // Section 9.1: all the official SDKs call a stream that is cut off a success.
 func TestAnswerWithoutItsEndIsTruncated(t *testing.T) {
 	t.Parallel()

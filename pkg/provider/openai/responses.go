@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/ssestream"
@@ -166,6 +167,15 @@ func (o outputItem) text() string {
 	return text
 }
 
+// summary is the parts of a reasoning summary as paragraphs.
+func (o outputItem) summary() string {
+	var parts []string
+	for _, p := range o.Summary {
+		parts = append(parts, p.Text)
+	}
+	return strings.Join(parts, "\n\n")
+}
+
 func (s *itemStream) added(index int64, raw string) error {
 	var o outputItem
 	if err := json.Unmarshal([]byte(raw), &o); err != nil {
@@ -242,8 +252,8 @@ func (s *itemStream) done(index int64, raw string) error {
 		}
 		keep = !s.lost
 	case "reasoning":
-		if it.block == nil && len(o.Summary) > 0 {
-			err = s.fill(it, provider.KindThinking, o.Summary[0].Text)
+		if it.block == nil {
+			err = s.fill(it, provider.KindThinking, o.summary())
 		}
 		// Without its encrypted content the provider could only look the
 		// item up, and it was told to store nothing.
