@@ -18,7 +18,8 @@ import (
 	tokencache "k8s.io/apiserver/pkg/authentication/token/cache"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
-	"k8s.io/client-go/kubernetes"
+	authenticationv1 "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/client-go/rest"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/apiserver"
@@ -33,6 +34,12 @@ import (
 const (
 	// reviewTimeout bounds one TokenReview.
 	reviewTimeout = 10 * time.Second
+	// reviewQPS and reviewBurst bound the TokenReviews. They are those of the API's
+	// own delegated authentication: with the five a second that a client has by
+	// itself, a few made-up tokens would keep every job and sandbox waiting, and a
+	// hundred sandboxes each other.
+	reviewQPS   = 200
+	reviewBurst = 400
 	// trustFor is how long a token is believed without asking again. A job
 	// makes two calls a turn; its pod's record is looked at in every one.
 	trustFor = time.Minute
@@ -121,9 +128,16 @@ func sweepPods(ctx context.Context, pods *podidentity.Records, model func(ctx co
 	}
 }
 
+// reviews is a client for TokenReviews of the cluster.
+func reviews(cluster *rest.Config) (authenticationv1.AuthenticationV1Interface, error) {
+	config := rest.CopyConfig(cluster)
+	config.QPS, config.Burst = reviewQPS, reviewBurst
+	return authenticationv1.NewForConfig(config)
+}
+
 // reviewed asks the cluster, by TokenReview, who the bearer of a token is.
-func reviewed(cluster kubernetes.Interface) (authenticator.Token, error) {
-	review, err := webhook.NewFromInterface(cluster.AuthenticationV1(), nil,
+func reviewed(cluster authenticationv1.AuthenticationV1Interface) (authenticator.Token, error) {
+	review, err := webhook.NewFromInterface(cluster, nil,
 		wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 4}, reviewTimeout,
 		webhook.AuthenticatorMetrics{
 			RecordRequestTotal:   func(context.Context, string) {},

@@ -39,7 +39,11 @@ func Run(ctx context.Context, o *Options) (err error) {
 		return err
 	}
 	server.Add(apiserver.Component{Name: "certificates", Run: opened.Authority.Run})
-	tokens, err := reviewed(cluster)
+	authentication, err := reviews(opened.GenericConfig.ClientConfig)
+	if err != nil {
+		return err
+	}
+	tokens, err := reviewed(authentication)
 	if err != nil {
 		return err
 	}
