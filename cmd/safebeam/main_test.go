@@ -38,6 +38,14 @@ func TestTheNameItIsCalledByChoosesTheCommand(t *testing.T) {
 	}
 }
 
+func TestWhereThereIsNoKubectlItsFlagsAreShown(t *testing.T) {
+	code, out, _ := call(t, "safebeam", "sandbox", "ls", "--help")
+	own, global, apart := strings.Cut(out, "\nGlobal Flags:\n")
+	if code != 0 || !apart || !strings.Contains(own, "--long") || strings.Contains(own, "--kubeconfig") || !strings.Contains(global, "--kubeconfig") {
+		t.Errorf("%d\n%s", code, out)
+	}
+}
+
 func TestMistakesAreToldOnStandardError(t *testing.T) {
 	for _, args := range [][]string{{"standalon"}, {"standalone", "--no-such-flag"}, {"standalone", "extra"}, {"store", "restore"}} {
 		if code, out, errOut := call(t, "safebeam", args...); code != 1 || out != "" || !strings.HasPrefix(errOut, "error: ") {

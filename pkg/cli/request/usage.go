@@ -48,19 +48,24 @@ func Examples(text, path string) string {
 	return strings.TrimPrefix(fmt.Sprintf(text, path), "\n")
 }
 
-// keepApart keeps flags that all commands have out of the help of one, as
-// kubectl does: its own would be lost among them.
+// keepApart keeps flags that all commands have apart from those of one, which would
+// be lost among them: as kubectl does, which shows them by kubectl options alone.
 func keepApart(command *cobra.Command, common *pflag.FlagSet) {
 	usage := command.UsageFunc()
 	command.SetUsageFunc(func(command *cobra.Command) error {
 		// Only here: completion leaves hidden flags out.
 		hide := func(hidden bool) { common.VisitAll(func(flag *pflag.Flag) { flag.Hidden = hidden }) }
 		hide(true)
-		defer hide(false)
-		if err := usage(command); err != nil {
+		err := usage(command)
+		hide(false)
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprint(command.OutOrStderr(), "\nkubectl's flags for the server, the user and the namespace (-n) are there, too:\nsee kubectl options.\n")
+		text := "Global Flags:\n" + common.FlagUsages()
+		if strings.HasPrefix(command.CommandPath(), "kubectl ") {
+			text = "kubectl's flags for the server, the user and the namespace (-n) are there, too:\nsee kubectl options.\n"
+		}
+		_, err = fmt.Fprint(command.OutOrStderr(), "\n"+text)
 		return err
 	})
 	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return Misused(command, "%w", err) })
