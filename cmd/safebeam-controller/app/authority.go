@@ -16,7 +16,7 @@ import (
 
 const (
 	// authorityInterval is how often the bundle is read: a new authority is in
-	// it for a month before it signs.
+	// it for a tenth of its life before it signs.
 	authorityInterval = 10 * time.Minute
 	authorityRetry    = time.Second
 )
