@@ -28,8 +28,8 @@ type Options struct {
 	// checkpoint file is always bbolt's own affair and lies in Dir.
 	FS vfs.FS
 
-	// SegmentBytes is the size of a log segment (default 32 MiB), which
-	// bounds a record: a value and the one before it.
+	// SegmentBytes is the size that log segments grow to (16 MiB). A record that
+	// needs more gets a segment of its own size.
 	SegmentBytes int64
 
 	// CheckpointInterval (5 s) and CheckpointBytes (64 MiB of log) say when the

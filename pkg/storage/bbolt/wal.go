@@ -215,8 +215,7 @@ func (w *wal) sparePath() string {
 	return filepath.Join(w.dir, fmt.Sprintf("%d%s", w.spareNo, spareSuffix))
 }
 
-// zeroed makes a spare file. It syncs as it goes, so that no commit has to wait
-// for much of it.
+// zeroed makes a spare file.
 func (w *wal) zeroed(ctx context.Context, size int64) (*segment, error) {
 	s := &segment{path: w.sparePath(), size: size}
 	f, err := w.fs.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -233,6 +232,8 @@ func (w *wal) zeroed(ctx context.Context, size int64) (*segment, error) {
 	return s, nil
 }
 
+// zeros are what is written at once, and synced: a commit's sync waits behind
+// what of them is on its way to the disk.
 var zeros [1 << 20]byte
 
 // zeroRange overwrites [from, to) with zeros, durably.
@@ -243,10 +244,8 @@ func zeroRange(ctx context.Context, f vfs.File, from, to int64, sync func(vfs.Fi
 			return err
 		}
 		from += n
-		if from%(4<<20) == 0 || from == to {
-			if err := sync(f); err != nil {
-				return err
-			}
+		if err := sync(f); err != nil {
+			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
