@@ -108,7 +108,7 @@ func (db *DB) checkpointLocked(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.frozen = nil
-	p.epoch.Add(1)
+	p.stored.moved(frozen)
 	p.mu.Unlock()
 	db.checkpointErr.Store(nil)
 	db.ckpt.count.Add(1)

@@ -90,9 +90,6 @@ func (p *publisher) journalHas(r journal.Record) (has, decided bool) {
 	return false, false
 }
 
-// journalEpoch changes whenever records have moved from memory to bbolt.
-func (p *publisher) journalEpoch() int64 { return p.epoch.Load() }
-
 // stack lays the upper layer onto the lower one, which it may change.
 func stack(upper, lower *journalLayer) *journalLayer {
 	for root := range upper.drops {

@@ -85,7 +85,7 @@ func (j journalFace) append(ctx context.Context, later bool, records []journal.R
 	var after *batch
 	b, lead, err = j.db.stage(ctx, true, later, func() (int, error) {
 		fresh = j.db.freshRecords(records, known)
-		for j.db.pub.journalEpoch() != epoch {
+		for j.db.pub.stored.epoch.Load() != epoch {
 			// A checkpoint has moved records from memory to bbolt between the
 			// look at the one and the look at the other.
 			if known, epoch, err = j.db.storedRecords(records); err != nil {
@@ -131,33 +131,6 @@ func (db *DB) freshRecords(records []journal.Record, stored map[recordName]bool)
 		}
 	}
 	return fresh
-}
-
-type recordName struct {
-	owner  journal.Owner
-	number int64
-}
-
-// storedRecords reports which of the records bbolt holds, and the epoch of that
-// answer.
-func (db *DB) storedRecords(records []journal.Record) (map[recordName]bool, int64, error) {
-	epoch := db.pub.journalEpoch()
-	tx, err := db.checkpoint.begin()
-	if err != nil {
-		return nil, 0, db.readError(err)
-	}
-	defer tx.Rollback()
-	bucket := tx.Bucket(bucketJournal)
-	var stored map[recordName]bool
-	for _, r := range records {
-		if bucket.Get(journalKey(r.Owner, r.Number)) != nil {
-			if stored == nil {
-				stored = map[recordName]bool{}
-			}
-			stored[recordName{r.Owner, r.Number}] = true
-		}
-	}
-	return stored, epoch, nil
 }
 
 func (j journalFace) Append(ctx context.Context, records ...journal.Record) error {
@@ -305,18 +278,7 @@ func (j journalFace) Last(_ context.Context, owner journal.Owner) (int64, error)
 		return 0, j.db.readError(err)
 	}
 	defer tx.Rollback()
-	prefix := journalPrefix(owner)
-	c := tx.Bucket(bucketJournal).Cursor()
-	k, _ := c.Seek(append([]byte(owner), 1))
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
-	}
-	if k != nil && bytes.HasPrefix(k, prefix) && len(k) == len(prefix)+8 {
-		last = max(last, int64(binary.BigEndian.Uint64(k[len(prefix):])))
-	}
-	return last, nil
+	return max(last, lastStored(tx.Bucket(bucketJournal), owner)), nil
 }
 
 func (j journalFace) Owners(_ context.Context, after journal.Owner, limit int) ([]journal.Owner, error) {

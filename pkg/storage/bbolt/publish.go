@@ -16,7 +16,7 @@ import (
 type publisher struct {
 	db        *DB
 	compacted atomic.Int64
-	epoch     atomic.Int64
+	stored    storedBounds
 
 	mu      sync.RWMutex
 	history ring
@@ -50,6 +50,7 @@ func (p *publisher) init(db *DB, l loader) {
 	p.followers = map[journal.Owner]map[*follower]struct{}{}
 	p.dirty = dirtySet{keys: l.dirtyKeys, leases: l.dirtyLeases, bytes: l.bytes, compacted: l.compact != l.state.compact}
 	p.compacted.Store(max(l.compact, l.oldest(db.wal)))
+	p.stored.bounds = map[journal.Owner]int64{}
 	p.done = make(chan struct{})
 }
 
