@@ -378,7 +378,8 @@ func TestAnswerIsValidUTF8WhateverCame(t *testing.T) {
 }
 
 // FuzzRepair: whatever the turns left behind, each call is followed by its one
-// result in order, and nothing but tool messages is added or lost.
+// result in order, and nothing but tool messages is added or lost. With ids for
+// the strictest provider that still holds, and no id comes twice.
 func FuzzRepair(f *testing.F) {
 	f.Add([]byte("uAAabc"))
 	f.Add([]byte("aAbBu"))
@@ -420,6 +421,20 @@ func FuzzRepair(f *testing.F) {
 		}
 		if !cmp.Equal(want, kept) {
 			t.Fatal("a message was lost or moved")
+		}
+		seen := map[string]bool{}
+		strict := CallIDs(out)
+		for i, m := range strict {
+			for n, call := range m.ToolCalls {
+				answer := strict[i+1+n]
+				if !fit(call.ID) || seen[call.ID] || answer.ToolCallID != call.ID {
+					t.Fatalf("call %q, seen before: %v, answered by %q", call.ID, seen[call.ID], answer.ToolCallID)
+				}
+				seen[call.ID] = true
+				if !cmp.Equal(answer.Content, out[i+1+n].Content) {
+					t.Fatal("a result went to another call")
+				}
+			}
 		}
 	})
 }
