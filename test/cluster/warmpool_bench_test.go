@@ -97,7 +97,7 @@ func TestBenchWarmCreate(t *testing.T) {
 func TestBenchWarmBurst(t *testing.T) {
 	needBench(t)
 	size := int32(rounds(50, 20))
-	user, small := warmUser(t, size, "40m")
+	user, small := warmUser(t, size, "50m") // the least that the runtime takes
 	clients := make([]versioned.Interface, 16)
 	for i := range clients {
 		own := rest.CopyConfig(config)

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
@@ -238,7 +239,7 @@ func (c *Controller) forget(uid types.UID) {
 }
 
 // template is what a pool's pods are made as. The error is a *launcher.Refusal if
-// it names what is not there.
+// it names what is not there, or not enough.
 func (c *Controller) template(pool *v1.WarmPool) (*fit.Template, *v1.RuntimeEnvironment, error) {
 	var environments []v1.RuntimeEnvironment
 	for _, obj := range c.Environments.GetStore().List() {
@@ -263,7 +264,12 @@ func (c *Controller) template(pool *v1.WarmPool) (*fit.Template, *v1.RuntimeEnvi
 		}
 		profile = obj.(*v1.SandboxProfile)
 	}
-	return fit.Design(pool, environment, profile), environment, nil
+	design := fit.Design(pool, environment, profile)
+	if errs := policy.HeldByRuntime(environment, &design.Resources, field.NewPath("spec", "resources")); len(errs) > 0 {
+		// No sandbox could ever have such a pod: it would have to ask for more.
+		return nil, nil, &launcher.Refusal{Reason: "ResourcesTooSmall", Message: errs.ToAggregate().Error()}
+	}
+	return design, environment, nil
 }
 
 // say records an event, once until something else is said of the same.
