@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/component-base/version"
 
 	"safebeam.dev/safebeam/pkg/cli"
 	"safebeam.dev/safebeam/pkg/cli/request"
@@ -67,6 +68,7 @@ other commands are those of the kubectl plugins, where there is no kubectl.
 Begin with:
 
   safebeam standalone`,
+		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

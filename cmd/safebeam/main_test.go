@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/component-base/version"
 
 	"safebeam.dev/safebeam/pkg/storage"
 	"safebeam.dev/safebeam/pkg/storage/bbolt"
@@ -42,6 +43,12 @@ func TestWhereThereIsNoKubectlItsFlagsAreShown(t *testing.T) {
 	code, out, _ := call(t, "safebeam", "sandbox", "ls", "--help")
 	own, global, apart := strings.Cut(out, "\nGlobal Flags:\n")
 	if code != 0 || !apart || !strings.Contains(own, "--long") || strings.Contains(own, "--kubeconfig") || !strings.Contains(global, "--kubeconfig") {
+		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+func TestAProgramSaysWhichOneItIs(t *testing.T) {
+	if code, out, _ := call(t, "safebeam", "--version"); code != 0 || !strings.Contains(out, version.Get().GitVersion) {
 		t.Errorf("%d\n%s", code, out)
 	}
 }

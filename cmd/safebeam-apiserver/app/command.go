@@ -7,6 +7,7 @@ import (
 	"flag"
 
 	"github.com/spf13/cobra"
+	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 )
 
@@ -19,6 +20,7 @@ func NewCommand() *cobra.Command {
 		Long: `Serve the API of Safebeam to a kube-apiserver that aggregates it, and the gRPC
 gateway to jobs and agents. One process at a time may use a data directory.`,
 		Args:          cobra.NoArgs,
+		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {

@@ -7,6 +7,7 @@ import (
 	"flag"
 
 	"github.com/spf13/cobra"
+	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 )
 
@@ -19,6 +20,7 @@ func NewCommand() *cobra.Command {
 		Long: `Run the jobs of models as Kubernetes Jobs, and delete turns and conversations
 whose time is over. Of several processes, the holder of a Lease works.`,
 		Args:          cobra.NoArgs,
+		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {
