@@ -181,7 +181,7 @@ func (a *Answer) Finish(reason StopReason, raw, requestID string) (*Result, erro
 		switch {
 		case o.kind == KindToolUse:
 			call := o.call
-			if call.Input = text; strings.TrimSpace(text) == "" {
+			if call.Input = text; IsBlank(text) || strings.TrimSpace(text) == "null" {
 				call.Input = "{}"
 			}
 			res.ToolCalls = append(res.ToolCalls, call)

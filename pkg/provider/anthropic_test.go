@@ -76,6 +76,11 @@ func TestAnthropicInputAtTheStartOfItsBlockIsKept(t *testing.T) {
 	if len(res.ToolCalls) != 2 || res.ToolCalls[0].Input != `{"at":"x"}` || res.ToolCalls[1].Input != `{"id":123456789012345678}` {
 		t.Errorf("%+v", res.ToolCalls)
 	}
+	reply.Blocks = []fakeprovider.Block{{Kind: fakeprovider.Tool, ID: "a", Name: "look", Deltas: []string{"null"}}}
+	w.fake.Enqueue(reply)
+	if res := w.must(w.ask("hi")); res.ToolCalls[0].Input != "{}" {
+		t.Errorf("no input is %q", res.ToolCalls[0].Input)
+	}
 }
 
 // Thinking that is not shown is signed all the same.

@@ -229,8 +229,8 @@ func (s *answer) close(b *block) error {
 	case b.kind == "tool_use":
 		// The start says {} and the deltas say the input; some compatible
 		// servers say all of it in the start.
-		if b.out.Len() == 0 && len(b.raw["input"]) > len("{}") {
-			if err := b.out.Write(string(b.raw["input"])); err != nil {
+		if in := provider.InputObject(string(b.raw["input"])); b.out.Len() == 0 && string(in) != "{}" {
+			if err := b.out.Write(string(in)); err != nil {
 				return err
 			}
 		}
