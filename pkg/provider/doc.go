@@ -20,8 +20,12 @@
 //     encrypted reasoning item, a thought signature) is kept as a native block
 //     and goes back to that provider and model alone; to all others it is
 //     left out.
+//   - Text is valid UTF-8, whatever came, and all that an answer holds, native
+//     blocks included, is bounded.
 //   - Every tool call in a rendered history is followed by its result, in call
-//     order; a call that never got one is answered with an error.
+//     order; a call that never got one is answered with an error. A failure is
+//     told where the protocol has no mark for it, and an id that a provider
+//     would refuse is sent under another name.
 //   - The API key is held by one Key, enters a request in Transport and
 //     nowhere else, goes to the configured host alone, and is blotted out of
 //     every error message.
