@@ -74,16 +74,24 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	if err != nil {
 		return nil, err
 	}
+	conversations, err := newCurrent(store, s.Conversations.Store)
+	if err != nil {
+		return nil, err
+	}
+	models, err := newCurrent(store, s.Models.Store)
+	if err != nil {
+		return nil, err
+	}
 	options := extra.Broker
 	s.heads = head
 	options.Heads, options.Log, options.Journal = head, s.Messages, store.Journal()
 	options.MaxObjectBytes = store.MaxObjectBytes()
-	options.Conversation = seenOr(turn.SeenConversation, reader[*tightbeamv1.Conversation](s.Conversations))
-	options.Model = seenOr(turn.SeenModel, reader[*tightbeamv1.TightbeamModel](s.Models))
+	options.Conversation = seenOr(turn.SeenConversation, reader[*tightbeamv1.Conversation](conversations))
+	options.Model = seenOr(turn.SeenModel, reader[*tightbeamv1.TightbeamModel](models))
 	s.Broker = turns.New(options)
 	broker := brokered{s.Broker}
 	s.Turns, err = turn.NewStorages(turn.Config{
-		Scheme: Scheme, Authorizer: authorizer, Conversations: s.Conversations, Models: s.Models,
+		Scheme: Scheme, Authorizer: authorizer, Conversations: conversations, Models: models,
 		WrapStorage: broker.Wrap, Admits: admits(head), Events: broker, Canceller: broker, Streams: streams,
 	}, store)
 	if err != nil {
