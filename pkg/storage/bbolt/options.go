@@ -83,7 +83,7 @@ const (
 	MaxAppendBytes = 12 << 20
 )
 
-// minSegmentBytes fits the largest record twice over.
+// minSegmentBytes leaves a segment some room beside its header.
 const minSegmentBytes = 64 << 10
 
 const (
