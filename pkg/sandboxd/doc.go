@@ -12,7 +12,8 @@
 //	kill, kill -9 -1, kill -STOP  PID 1 of its namespace: what it does not handle
 //	                            does not reach it, and it handles the rest (signals.go)
 //	kill -STOP at birth         until its exec a command that was stopped is told to go
-//	                            on (process/birth.go)
+//	                            on (process/birth.go), and nothing that stops all
+//	                            threads waits for it (collect.go)
 //	ptrace, /proc/1/mem         not dumpable (harden.go)
 //	prlimit, setpriority        a seccomp filter of its own (seccomp.Shield)
 //	fork bomb                   rlimits; threads are made beforehand; the guest is

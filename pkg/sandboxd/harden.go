@@ -52,8 +52,7 @@ func Harden(pids uint64) error {
 	}
 	// What sandboxd needs is little; what the Go runtime would like to keep is not.
 	runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)) + 1)
-	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(24 << 20)
+	debug.SetGCPercent(-1) // collector does it
 	return nil
 }
 

@@ -79,6 +79,7 @@ func Run(ctx context.Context, o Options) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	garbage := newCollector()
 	var watch *guard.Guard
 	manager := process.NewManager(process.Options{
 		MaxProcesses: o.MaxProcesses, GuestOOMScore: o.GuestOOMScore, GuestNice: o.GuestNice,
@@ -90,13 +91,14 @@ func Run(ctx context.Context, o Options) error {
 			return manager.EndGuest(exitReason(reason), message)
 		},
 		Yield:    manager.Yield,
+		Looked:   garbage.tell,
 		HasGuest: func() bool { return guard.AnyGuest(manager.Running()) },
 	})
 	set := &settings{base: o.Env, dir: o.WritablePaths[0]}
 	filesService := files.NewService(roots)
 	defer filesService.Close()
 
-	asked := newActivity()
+	asked := newActivity(garbage)
 	server := carriage.NewServer(asked.options()...)
 	sandboxpb.RegisterProcessesServer(server, &processes{manager: manager, settings: set, guard: watch})
 	sandboxpb.RegisterFilesServer(server, filesService)
@@ -106,6 +108,7 @@ func Run(ctx context.Context, o Options) error {
 	owned.Go(func() { manager.Run(ctx) })
 	owned.Go(func() { watch.Run(ctx) })
 	owned.Go(func() { filesService.Run(ctx) })
+	owned.Go(func() { garbage.run(ctx, manager.Undisturbed) })
 	owned.Go(func() { trim(ctx, asked, manager.Undisturbed) })
 	err = serve(ctx, &o, instance, server, asked)
 	cancel()

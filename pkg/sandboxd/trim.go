@@ -26,19 +26,21 @@ const restAfter = time.Second
 // activity is what is asked of sandboxd. Asking for its health is not: that is done
 // again and again, and leaves next to nothing behind.
 type activity struct {
-	last    atomic.Int64 // when, in nanoseconds
-	resting atomic.Bool
-	woken   chan struct{}
+	collector *collector
+	last      atomic.Int64 // when, in nanoseconds
+	resting   atomic.Bool
+	woken     chan struct{}
 }
 
-func newActivity() *activity {
-	a := &activity{woken: make(chan struct{}, 1)}
+func newActivity(c *collector) *activity {
+	a := &activity{collector: c, woken: make(chan struct{}, 1)}
 	a.stir()
 	return a
 }
 
 // stir notes that something was asked.
 func (a *activity) stir() {
+	a.collector.message()
 	a.last.Store(time.Now().UnixNano())
 	if a.resting.CompareAndSwap(true, false) {
 		select {

@@ -35,6 +35,9 @@ type Options struct {
 	// Yield puts a process behind sandboxd. It is called for all that there are when
 	// many have begun, and only by PID 1, whose namespace has the guest's alone.
 	Yield func(pid int)
+	// Looked is called after looks, which leave garbage where there is no cgroup. It
+	// may be nil.
+	Looked func()
 }
 
 // Usage is what the guard saw last.
@@ -69,6 +72,7 @@ type Guard struct {
 	end      func(Reason, string) int
 	hasGuest func() bool
 	yield    func(pid int)
+	looked   func()
 	source   source
 	woken    chan struct{}
 
@@ -97,11 +101,14 @@ func New(o Options) *Guard {
 	if o.HasGuest == nil {
 		o.HasGuest = func() bool { return true }
 	}
+	if o.Looked == nil {
+		o.Looked = func() {}
+	}
 	if os.Getpid() != 1 {
 		o.Yield = nil
 	}
 	return &Guard{
-		end: o.EndGuest, hasGuest: o.HasGuest, yield: o.Yield, woken: make(chan struct{}, 1),
+		end: o.EndGuest, hasGuest: o.HasGuest, yield: o.Yield, looked: o.Looked, woken: make(chan struct{}, 1),
 		source: findSource(o.CgroupDir, o.TmpfsApart), memory: o.MemoryLimit, pids: o.PidsLimit,
 	}
 }
@@ -204,6 +211,7 @@ func (g *Guard) Run(ctx context.Context) error {
 		} else if g.yield != nil {
 			g.source.inBurst(g.yield)
 		}
+		g.looked()
 		timer.Reset(pause(usage))
 	}
 }

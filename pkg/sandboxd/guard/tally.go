@@ -96,12 +96,11 @@ func (t *tally) inBurst(visit func(pid int)) {
 // lastNumber is the last field of the line, and zero where no number is given
 // (gVisor).
 func (t *tally) lastNumber() uint64 {
-	var b [128]byte
-	n, err := unix.Pread(t.line, b[:], 0)
+	n, err := unix.Pread(t.line, t.buffer[:128], 0)
 	if err != nil || n == 0 {
 		return 0
 	}
-	line := bytes.TrimSpace(b[:n])
+	line := bytes.TrimSpace(t.buffer[:n])
 	last, _ := strconv.ParseUint(string(line[bytes.LastIndexByte(line, ' ')+1:]), 10, 64)
 	return last
 }

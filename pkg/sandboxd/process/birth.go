@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,8 +25,6 @@ const (
 	// maxForks at one time: a fork is waited for, above all where the processor is
 	// not its own, and so others need not wait for it.
 	maxForks = 2
-	// labour is how long forks may go on without a moment in which there is none.
-	labour = 20 * time.Millisecond
 )
 
 // births are the forks that are under way.
@@ -35,21 +32,20 @@ const (
 // Until its exec a child is our double, and the thread that made it waits for it
 // without a chance to be interrupted, with a processor of the runtime's in its hands.
 // But it is of the guest's user already, who may stop it: then it is told to go on.
-// So there are fewer forks at a time than processors, and meanwhile garbage is not
-// collected, since that would wait for these threads, with everybody else, who could
-// tell the child; only a heap at its limit is.
+// So there are fewer forks at a time than processors, and garbage is collected only
+// when there is none, since that would wait for these threads, with everybody else, who
+// could tell the child. The runtime's own collector cannot be kept to it, and is off.
 type births struct {
 	// resume tells children that were stopped to go on.
 	resume func()
 
-	mu      sync.Mutex
-	began   []time.Time // of each fork; zero where there is none
-	n       int
-	since   time.Time // since when there has always been one
-	ended   sync.Cond // n went down
-	percent int       // of the heap by which it grows, when n is zero
-	watch   *time.Timer
-	wait    time.Duration // until the next look
+	mu    sync.Mutex
+	began []time.Time // of each fork; zero where there is none
+	n     int
+	quiet int       // who wants that there is none
+	ended sync.Cond // n or quiet went down
+	watch *time.Timer
+	wait  time.Duration // until the next look
 }
 
 // newBirths has room for as many forks as leave a processor for everybody else.
@@ -65,19 +61,16 @@ func newBirths(resume func()) *births {
 func (b *births) begin() (i int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.n == len(b.began) || b.n > 0 && time.Since(b.since) > labour {
+	for b.n == len(b.began) || b.quiet > 0 {
 		b.ended.Wait()
 	}
-	now := time.Now()
 	if b.n == 0 {
-		b.since = now
-		b.percent = debug.SetGCPercent(-1)
 		b.wait = birthTime
 		b.watch.Reset(b.wait)
 	}
 	b.n++
 	i = slices.IndexFunc(b.began, time.Time.IsZero)
-	b.began[i] = now
+	b.began[i] = time.Now()
 	return i
 }
 
@@ -87,7 +80,6 @@ func (b *births) end(i int) {
 	b.began[i] = time.Time{}
 	if b.n--; b.n == 0 {
 		b.watch.Stop()
-		debug.SetGCPercent(b.percent)
 	}
 	b.ended.Broadcast()
 }
@@ -116,14 +108,19 @@ func (b *births) look() {
 	}
 }
 
-// undisturbed runs f while there is no fork.
+// undisturbed runs f while there is no fork. Those to come wait.
 func (b *births) undisturbed(f func()) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.quiet++
 	for b.n > 0 {
 		b.ended.Wait()
 	}
+	b.mu.Unlock()
 	f()
+	b.mu.Lock()
+	b.quiet--
+	b.mu.Unlock()
+	b.ended.Broadcast()
 }
 
 // Undisturbed runs what stops every thread for a moment: no fork is under way.

@@ -4,7 +4,7 @@
 package process
 
 import (
-	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,50 +34,52 @@ func TestForksLeaveAProcessorToEverybodyElse(t *testing.T) {
 	}
 }
 
-func TestGarbageIsNotCollectedDuringForksButBetweenThem(t *testing.T) {
-	const percent = 77
-	defer debug.SetGCPercent(debug.SetGCPercent(percent))
+// Whoever wants a moment without forks gets it, however many there are.
+func TestACollectionWaitsForForksAndForksForIt(t *testing.T) {
 	b := newBirths(func() {})
 	if len(b.began) < 2 {
 		b.began = make([]time.Time, 2)
 	}
-	// current asks without changing it.
-	current := func() int {
-		p := debug.SetGCPercent(-1)
-		debug.SetGCPercent(p)
-		return p
-	}
 	first := b.begin()
 	second := b.begin()
+	var order sync.Mutex
+	var happened []string
+	say := func(what string) {
+		order.Lock()
+		defer order.Unlock()
+		happened = append(happened, what)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		b.undisturbed(func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.n != 0 {
+				t.Errorf("%d forks", b.n)
+			}
+			say("collection")
+		})
+	})
+	wanted := func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.quiet > 0
+	}
+	for !wanted() {
+		time.Sleep(time.Millisecond)
+	}
 	b.end(first)
-	if p := current(); p != -1 {
-		t.Errorf("beside a fork the heap may grow by %d %%", p)
-	}
-	// However many there are, after a while they leave a moment without any.
-	b.mu.Lock()
-	b.since = time.Now().Add(-2 * labour)
-	b.mu.Unlock()
-	begun := make(chan int, 1)
-	go func() {
+	all.Go(func() {
 		i := b.begin()
-		begun <- current()
+		say("fork")
 		b.end(i)
-	}()
-	collected := make(chan int, 1)
-	go func() { b.undisturbed(func() { collected <- current() }) }()
-	select {
-	case <-begun:
-		t.Error("a fork began beside one that goes on for too long")
-	case <-collected:
-		t.Error("a collection began beside a fork")
-	case <-time.After(50 * time.Millisecond):
-	}
+	})
+	time.Sleep(20 * time.Millisecond) // for a fork that does not wait
+	say("end")
 	b.end(second)
-	if p := <-collected; p != percent && p != -1 {
-		t.Errorf("%d %%", p)
-	}
-	if p := <-begun; p != -1 {
-		t.Errorf("beside a fork the heap may grow by %d %%", p)
+	all.Wait()
+	if want := []string{"end", "collection", "fork"}; !slices.Equal(happened, want) {
+		t.Errorf("%v, want %v", happened, want)
 	}
 }
 
