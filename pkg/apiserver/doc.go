@@ -5,7 +5,9 @@
 // the broker that runs turns, health, limits and the order of its end.
 //
 // Options are in the package options, as flags; New makes a server of a
-// completed Config, and Run runs it.
+// completed Config, and Run runs it. What runs beside it is its client, with
+// requests as anybody's; only what comes with every turn does not go through a
+// connection of the server to itself (NewClient, writeStatus).
 //
 // Laws:
 //   - Everything that the server owns has been recovered before the first

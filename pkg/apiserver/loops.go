@@ -84,8 +84,8 @@ func newLoops(config *clientrest.Config, s *Storages, heads *heads.Store, journa
 }
 
 // writeStatus writes the statuses of conversations into their storage, as the
-// broker does with those of turns: they follow every turn, and a request of the
-// server to itself costs a third of what the turn does.
+// broker does with those of turns: they follow every turn, and as requests of the
+// server to itself they took a fourth of its processor time.
 func writeStatus(storage rest.Updater) func(context.Context, *tightbeamv1.Conversation) error {
 	return func(ctx context.Context, conversation *tightbeamv1.Conversation) error {
 		_, _, err := storage.Update(request.WithNamespace(ctx, conversation.Namespace), conversation.Name,

@@ -43,10 +43,11 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	if !ok {
 		return fmt.Errorf("%T is no turn", obj)
 	}
-	// A name that is taken burns no position. The watch cache may be behind;
-	// then the store says it.
+	// A name that is taken burns no position. The watch cache may be behind: of a
+	// turn that was just made, then the store says it, and of one that was just
+	// deleted.
 	taken := &tightbeamv1.Turn{}
-	if err := s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, taken); err == nil {
+	if s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, taken) == nil && s.Get(ctx, key, storage.GetOptions{}, taken) == nil {
 		return storage.NewKeyExistsError(key, 0)
 	}
 	conversation, err := b.Conversation(ctx, turn.Namespace, turn.Spec.Conversation)
