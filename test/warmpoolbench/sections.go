@@ -244,6 +244,7 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 		errs  []error
 		all   sync.WaitGroup
 	)
+	before := b.processorTime()
 	began := time.Now()
 	for next := began; next.Sub(began) < duration; next = next.Add(time.Duration(random.ExpFloat64() / rate * float64(time.Second))) {
 		time.Sleep(time.Until(next))
@@ -276,10 +277,12 @@ func (b *bench) poisson(ctx context.Context, rate float64, duration time.Duratio
 		return errs[0]
 	}
 	times.tell(fmt.Sprintf("create at %g/s", rate))
+	perSandbox := (b.processorTime() - before) / time.Duration(max(1, len(times)+cold))
 	if err := b.clients[0].LlmsafespaceV1().Sandboxes(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		return err
 	}
 	b.times("warm_create_poisson45", times)
+	b.figure("warm_create_poisson45", "server_cpu_ms", milliseconds(perSandbox), "ms")
 	b.figure("warm_create_poisson45", "hit_percent", float64(len(times))*100/float64(max(1, len(times)+cold)), "percent")
 	return b.awaitNone(ctx)
 }

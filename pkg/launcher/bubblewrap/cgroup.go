@@ -22,8 +22,6 @@ const cgroupRoot = "/sys/fs/cgroup"
 
 type limits struct {
 	memory, pids, milliCPU uint64
-	// background: nobody waits for the start.
-	background bool
 }
 
 // cgroup is where a sandbox is limited, as far as this process may make cgroups:
@@ -44,9 +42,9 @@ type setting struct{ file, starting, started string }
 // guest runs when the gateway says so. Under the limit of a tenth of a processor,
 // say, it would take several periods in place of twenty milliseconds.
 //
-// A start that nobody waits for weighs an eighth of a sandbox that has started:
-// somebody may just be claiming that one. Beside all else on the machine a
-// launcher's sandboxes weigh the same together, so that starts do not starve.
+// A start weighs an eighth of a sandbox that has started, which somebody may just be
+// claiming. Beside all else on the machine a launcher's sandboxes weigh the same
+// together, so that starts do not starve.
 func (c *cgroup) started(is bool) error {
 	var errs []error
 	for _, s := range c.cpu {
@@ -60,12 +58,8 @@ func (c *cgroup) started(is bool) error {
 }
 
 // weight is a setting of a file that has the kernel's default in it.
-func (l *limits) weight(file string, normal uint64) setting {
-	starting := normal
-	if l.background {
-		starting /= 8
-	}
-	return setting{file, number(starting), number(normal)}
+func weight(file string, normal uint64) setting {
+	return setting{file, number(normal / 8), number(normal)}
 }
 
 // launcherCgroup is the name of the cgroup above those of a launcher's sandboxes.
@@ -129,7 +123,7 @@ func makeCgroup(stateDir, name string, l limits) *cgroup {
 			} else {
 				c.cpu = []setting{
 					{filepath.Join(dir, "cpu.cfs_quota_us"), "-1", number(l.milliCPU * period / 1000)},
-					l.weight(filepath.Join(dir, "cpu.shares"), 1024),
+					weight(filepath.Join(dir, "cpu.shares"), 1024),
 				}
 			}
 		}
@@ -165,7 +159,7 @@ func (c *cgroup) makeUnified(parent, name string, l limits) {
 	if l.milliCPU > 0 {
 		limit := fmt.Sprintf("%d 100000", l.milliCPU*100)
 		if set("cpu", "cpu.max", limit) {
-			c.cpu = []setting{{filepath.Join(dir, "cpu.max"), "max 100000", limit}, l.weight(filepath.Join(dir, "cpu.weight"), 100)}
+			c.cpu = []setting{{filepath.Join(dir, "cpu.max"), "max 100000", limit}, weight(filepath.Join(dir, "cpu.weight"), 100)}
 		}
 	}
 	// The guard looks for the files of version 2 in the directory itself.

@@ -105,7 +105,7 @@ func (l *Launcher) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 	}
 	s := &Sandbox{spec: spec, log: &tail{}, dialled: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(ctx)
-	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU, background: spec.Background})
+	s.cgroup = makeCgroup(l.options.StateDir, spec.Name, limits{memory: spec.MemoryBytes + spec.DiskBytes, pids: spec.Pids, milliCPU: spec.MilliCPU})
 	served, err := l.listen(ctx, s, uid)
 	if err != nil {
 		cancel()

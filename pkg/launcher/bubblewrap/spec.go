@@ -25,8 +25,6 @@ type Spec struct {
 	MilliCPU    uint64
 	Pids        uint64
 	DiskBytes   uint64
-	// Background: nobody waits for its start, which gives way to other sandboxes.
-	Background bool
 	// WritablePaths are tmpfs; the first is where processes start. Default:
 	// /workspace, /tmp.
 	WritablePaths []string

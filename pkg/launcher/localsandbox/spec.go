@@ -20,7 +20,6 @@ const workspace = "/workspace"
 func bubblewrapSpec(spec launcher.PodSpec, uid types.UID, token string) bubblewrap.Spec {
 	s := bubblewrap.Spec{
 		Name: string(uid), Token: token,
-		Background:  spec.Owner.Kind == launcher.OwnerWarmPod,
 		MemoryBytes: bytes(spec.Resources.Memory),
 		DiskBytes:   bytes(spec.Resources.EphemeralStorage),
 	}
