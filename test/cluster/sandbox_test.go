@@ -26,10 +26,12 @@ import (
 	"safebeam.dev/safebeam/test/sandboxes"
 )
 
-// runtimes are applied once.
-var runtimes = sync.OnceValue(func() error {
+func applyRuntimes() error {
 	return run("kubectl", "apply", "-k", filepath.Join(root, "artifacts/runtimes"))
-})
+}
+
+// runtimes are applied once.
+var runtimes = sync.OnceValue(applyRuntimes)
 
 // sandboxUser is somebody with a namespace that is open to sandboxes.
 func sandboxUser(t *testing.T) *sandboxes.User {
