@@ -7,39 +7,26 @@ import (
 	"context"
 	"runtime"
 	"runtime/metrics"
-	"sync/atomic"
 )
 
-const (
-	// headroom is what the heap grows by between two collections, or half of what
-	// lives if that is more.
-	headroom = 3 << 20
-	// fewMessages leave no garbage that is worth a look at the heap.
-	fewMessages = 8
-)
+// headroom is what the heap grows by between two collections, and a little more, since
+// it grows while it is asked for.
+const headroom = 1 << 20
 
 // collector collects garbage in place of the runtime's own collector, which Harden
 // turns off: it has to wait until no fork is under way (process/birth.go). It is told
-// of whatever may have left garbage.
+// of whatever may have left garbage, every message among it.
 type collector struct {
-	messages atomic.Uint32
-	told     chan struct{}
-	samples  []metrics.Sample
-	next     uint64 // the size of the heap to collect at
+	told    chan struct{}
+	samples []metrics.Sample
+	next    uint64 // the size of the heap to collect at
 }
 
 func newCollector() *collector {
 	return &collector{
 		told:    make(chan struct{}, 1),
 		samples: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
-		next:    2 * headroom,
-	}
-}
-
-// message notes one that came or went.
-func (c *collector) message() {
-	if c.messages.Add(1)%fewMessages == 0 {
-		c.tell()
+		next:    headroom,
 	}
 }
 
@@ -63,8 +50,7 @@ func (c *collector) run(ctx context.Context, undisturbed func(func())) {
 			continue
 		}
 		undisturbed(runtime.GC)
-		live := c.heap()
-		c.next = live + max(headroom, live/2)
+		c.next = c.heap() + headroom
 	}
 }
 

@@ -40,7 +40,7 @@ func newActivity(c *collector) *activity {
 
 // stir notes that something was asked.
 func (a *activity) stir() {
-	a.collector.message()
+	a.collector.tell()
 	a.last.Store(time.Now().UnixNano())
 	if a.resting.CompareAndSwap(true, false) {
 		select {
