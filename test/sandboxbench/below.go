@@ -95,8 +95,13 @@ func (b *bench) create() error {
 			return err
 		}
 		sb := b.gateway.Sandbox(types.UID(name))
-		if err := sb.Wait(context.Background()); err != nil {
-			return err
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		err = sb.Wait(ctx)
+		cancel()
+		if err != nil {
+			s.Kill()
+			<-s.Done()
+			return fmt.Errorf("%s did not connect: %w: %w", name, err, s.Err())
 		}
 		times = append(times, time.Since(began))
 		if b.sandbox != nil {
