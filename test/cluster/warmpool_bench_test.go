@@ -32,6 +32,23 @@ func warmUser(t *testing.T, size int32, cpu string) (user *sandboxes.User, small
 	return user, func(s *v1.SandboxSpec) { s.Resources = resources }
 }
 
+// connect is a client with a connection of its own, which is there already, and that
+// does not print that the pods are small.
+func connect(t *testing.T, namespace string) versioned.Interface {
+	t.Helper()
+	own := rest.CopyConfig(config)
+	own.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext // client-go shares connections of equal configurations
+	own.WarningHandler = rest.NoWarnings{}
+	client, err := versioned.NewForConfig(own)
+	if err == nil {
+		_, err = client.LlmsafespaceV1().WarmPools(namespace).List(t.Context(), metav1.ListOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 // createWarm creates a sandbox, which must be Running in the answer.
 func createWarm(ctx context.Context, client versioned.Interface, namespace, name string, change func(*v1.SandboxSpec)) (time.Duration, error) {
 	sandbox := sandboxes.New(name, change)
@@ -50,6 +67,7 @@ func TestBenchWarmCreate(t *testing.T) {
 	needBench(t)
 	const size = 15
 	user, small := warmUser(t, size, "100m")
+	client := connect(t, user.Namespace)
 	var created, first, bound samples
 	for round := range rounds(10, 2) {
 		full(t, user, size)
@@ -58,7 +76,7 @@ func TestBenchWarmCreate(t *testing.T) {
 			name := fmt.Sprintf("warm-%d-%d", round, i)
 			names = append(names, name)
 			began := time.Now()
-			took, err := createWarm(t.Context(), user.Client, user.Namespace, name, small)
+			took, err := createWarm(t.Context(), client, user.Namespace, name, small)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,16 +118,7 @@ func TestBenchWarmBurst(t *testing.T) {
 	user, small := warmUser(t, size, "50m") // the least that the runtime takes
 	clients := make([]versioned.Interface, 16)
 	for i := range clients {
-		own := rest.CopyConfig(config)
-		own.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext // client-go shares connections of equal configurations
-		client, err := versioned.NewForConfig(own)
-		if err == nil {
-			_, err = client.LlmsafespaceV1().WarmPools(user.Namespace).List(t.Context(), metav1.ListOptions{})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		clients[i] = client
+		clients[i] = connect(t, user.Namespace)
 	}
 	var (
 		mu    sync.Mutex
