@@ -299,7 +299,7 @@ func TestAttemptThatIsNeverTakenIsGivenUp(t *testing.T) {
 			}
 			cfg := config(g, nil)
 			short := fast
-			short.refusals, short.patience = 50*time.Millisecond, 80*time.Millisecond
+			short.refusals, short.patience = time.Second, 1500*time.Millisecond
 			cfg.timing, cfg.TurnsPerJob = &short, 1
 			runJob(t, cfg)
 			g.turns <- turn("u1", "", `{"deltas":3}`)
