@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -143,22 +144,12 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 	var killer sync.WaitGroup
 	kills := 0
 	killer.Go(func() {
-		for range 3 {
-			select {
-			case <-killing.Done():
-				return
-			case <-time.After(3 * time.Second):
+		kills = killJobs(killing, ns, 3, 3*time.Second, func(pod *corev1.Pod) int { // SIGKILL: no grace
+			if kube.CoreV1().Pods(ns).Delete(killing, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}) != nil {
+				return 0
 			}
-			pods, err := kube.CoreV1().Pods(ns).List(killing, metav1.ListOptions{LabelSelector: "tightbeam.dev/type=llm", FieldSelector: "status.phase=Running"})
-			if err != nil {
-				continue
-			}
-			for _, pod := range pods.Items { // SIGKILL: no grace
-				if kube.CoreV1().Pods(ns).Delete(killing, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}) == nil {
-					kills++
-				}
-			}
-		}
+			return 1
+		})
 	})
 	phases := map[tightbeamv1.TurnPhase]int{}
 	for _, turn := range turns {
@@ -175,6 +166,37 @@ func TestJobPodsKilledUnderLoadLoseNoTurn(t *testing.T) {
 		t.Errorf("only %d of %d succeeded", phases[tightbeamv1.TurnSucceeded], len(turns))
 	}
 	askedOnce(t, ns, turns)
+}
+
+// killJobs kills the jobs of a namespace, as often as times says, with a pause after
+// each time, and each time while a turn is being answered. It returns how many were
+// killed, by the count of kill, once that is done or ctx over.
+func killJobs(ctx context.Context, namespace string, times int, pause time.Duration, kill func(*corev1.Pod) int) (killed int) {
+	for wait := time.Duration(0); times > 0; {
+		select {
+		case <-ctx.Done():
+			return killed
+		case <-time.After(wait):
+		}
+		wait = 100 * time.Millisecond
+		turns, err := own.TightbeamV1().Turns(namespace).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Running"})
+		if err != nil || len(turns.Items) == 0 {
+			continue
+		}
+		pods, err := kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "tightbeam.dev/type=llm", FieldSelector: "status.phase=Running"})
+		if err != nil {
+			continue
+		}
+		before := killed
+		for i := range pods.Items {
+			killed += kill(&pods.Items[i])
+		}
+		if killed > before {
+			times--
+			wait = pause
+		}
+	}
+	return killed
 }
 
 // The only node goes and comes back: jobs finish their turns before their pods

@@ -60,28 +60,16 @@ spec: {provider: echo, model: echo, jobs: {max: 2, turnsPerJob: 4}, retry: {maxA
 	turns := load(t, ns, 8, 4)
 	killing, stop := context.WithCancel(t.Context())
 	defer stop()
-	killed := make(chan int)
+	killed := make(chan int, 1)
 	go func() {
-		n := 0
-		defer func() { killed <- n }()
-		for range 4 {
-			select {
-			case <-killing.Done():
-				return
-			case <-time.After(2 * time.Second):
-			}
-			pods, err := kube.CoreV1().Pods(ns).List(killing, metav1.ListOptions{LabelSelector: "tightbeam.dev/type=llm", FieldSelector: "status.phase=Running"})
-			if err != nil {
-				continue
-			}
-			for _, pod := range pods.Items {
-				for _, pid := range processes(t, &pod, "safebeam-llm-job") {
-					if syscall.Kill(pid, syscall.SIGKILL) == nil {
-						n++
-					}
+		killed <- killJobs(killing, ns, 3, 2*time.Second, func(pod *corev1.Pod) (n int) {
+			for _, pid := range processes(t, pod, "safebeam-llm-job") {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					n++
 				}
 			}
-		}
+			return n
+		})
 	}()
 	phases := map[tightbeamv1.TurnPhase]int{}
 	for _, turn := range turns {
