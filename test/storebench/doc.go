@@ -15,7 +15,9 @@
 //     nothing, is refused.
 //   - The contenders are other processes on loopback without TLS, as they are
 //     meant to be run; ours is in this one, as it is meant to be. CPU is
-//     therefore counted for client and server together.
+//     therefore counted for client and server together. This process, with the
+//     clients of all, collects its garbage at the pace that our server does
+//     (pkg/apiserver/collector), unless GOGC says otherwise.
 //   - fsyncs are counted by strace, for ours by the engine as well.
 //   - The section slow runs all contenders under an strace that makes every
 //     fsync and fdatasync take 2 ms longer.

@@ -22,6 +22,7 @@ import (
 
 	"google.golang.org/grpc/grpclog"
 
+	"safebeam.dev/safebeam/pkg/apiserver/collector"
 	safebeamstorage "safebeam.dev/safebeam/pkg/storage"
 )
 
@@ -69,6 +70,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	safebeamstorage.AssumeProgress()
+	// The clients of all stores are in this process, and ours is itself: it collects
+	// its garbage as a server does.
+	collector.Pace()
 	// Clients retry until their server is up, and would tell.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	b.out = os.Stdout
