@@ -129,14 +129,16 @@ func TestASandboxThatTheKernelEndsSaysSo(t *testing.T) {
 	}
 }
 
-// A guest that wants too much memory is ended, and the sandbox lives on.
+// A guest that wants too much memory, or too many processes, is ended, and the
+// sandbox lives on.
 func TestAGuestThatWantsTooMuchIsEndedAndItsSandboxLivesOn(t *testing.T) {
 	t.Parallel()
 	user := sandboxUser(t)
 	// sandboxd shares the cpu with its guest: with less, ending it takes longer.
 	user.Running(t, "box", small, func(s *v1.SandboxSpec) { s.Resources.CPU = ptr.To(resource.MustParse("1")) })
 	for name, command := range map[string][]string{
-		"memory": {"python3", "-c", "b = []\nwhile True: b.append(bytearray(8 << 20))"},
+		"memory":    {"python3", "-c", "b = []\nwhile True: b.append(bytearray(8 << 20))"},
+		"processes": {"python3", "-c", "import os\nwhile True: os.fork()"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			output, err := user.Exec(t.Context(), "box", sandboxes.Command{Argv: command})
