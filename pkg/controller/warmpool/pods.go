@@ -20,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 	"safebeam.dev/safebeam/pkg/gateway/warmpods/fit"
 	"safebeam.dev/safebeam/pkg/launcher"
 )
@@ -28,8 +29,6 @@ const (
 	// maxAttempts bounds the conflicts of one write. The gateway writes the same
 	// status, a few times in a pod's life.
 	maxAttempts = 5
-	// maxMessage bounds what a pod's last word may put into an object.
-	maxMessage = 1024
 	// claimed is how long after a claim its sandbox may still be on its way into
 	// the store, and the informer: twice what the claim gives itself.
 	claimed = time.Minute
@@ -180,9 +179,9 @@ func observed(s *v1.WarmPodStatus, pod launcher.Pod) {
 	}
 	switch {
 	case s.Phase == v1.WarmPodReady:
-		s.Message = truncate(strings.Join(pod.Notes, "; "))
+		s.Message = conditions.Message(strings.Join(pod.Notes, "; "))
 	case pod.Phase == launcher.PodPending:
-		s.Reason, s.Message = pod.Reason, truncate(pod.Message)
+		s.Reason, s.Message = pod.Reason, conditions.Message(pod.Message)
 	}
 }
 
@@ -313,16 +312,4 @@ func (c *Controller) write(ctx context.Context, warmPod *v1.WarmPod, change func
 		}
 		warmPod = newest
 	}
-}
-
-func truncate(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	const ellipsis = "…"
-	cut := maxMessage - len(ellipsis)
-	for cut > 0 && message[cut]&0xC0 == 0x80 {
-		cut-- // not in the middle of a character
-	}
-	return message[:cut] + ellipsis
 }

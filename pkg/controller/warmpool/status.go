@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 	"safebeam.dev/safebeam/pkg/launcher"
 )
 
@@ -95,13 +96,13 @@ func describe(status *v1.WarmPoolStatus, pool *v1.WarmPool, s state, p plan, ref
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
 	failed := s.history.of(s.hash)
-	trouble, why := failed.reason, truncate(failed.message)
+	trouble, why := failed.reason, conditions.Message(failed.message)
 	if refusal != nil {
 		trouble, why = reasonOf(refusal)
 	}
 	switch {
 	case p.counts.available > 0 && trouble != "":
-		set(v1.WarmPoolReady, true, "Available", truncate("pods are ready; new ones cannot be made: "+trouble+": "+why))
+		set(v1.WarmPoolReady, true, "Available", conditions.Message("pods are ready; new ones cannot be made: "+trouble+": "+why))
 	case p.counts.available > 0:
 		set(v1.WarmPoolReady, true, "Available", "a claim finds a pod")
 	case trouble != "":

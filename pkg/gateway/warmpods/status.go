@@ -5,20 +5,17 @@ package warmpods
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/conditions"
 )
 
 // defaultTimeout is that of the API.
 const defaultTimeout = 300
-
-// maxMessage bounds what others' words put into a condition.
-const maxMessage = 1024
 
 // running fills in the status of a sandbox that has its pod. It is all that the
 // loop of sandboxes would write, so that it writes nothing.
@@ -66,19 +63,5 @@ func cold(sandbox *v1.Sandbox, refusal *Refusal, now time.Time) {
 }
 
 func set(status *v1.SandboxStatus, kind string, value metav1.ConditionStatus, reason, message string, now time.Time) {
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: kind, Status: value, Reason: reason, Message: truncate(message), LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-	})
-}
-
-func truncate(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	const ellipsis = "…"
-	cut := maxMessage - len(ellipsis)
-	for cut > 0 && !utf8.RuneStart(message[cut]) {
-		cut--
-	}
-	return message[:cut] + ellipsis
+	conditions.Set(&status.Conditions, kind, value, reason, message, now)
 }
