@@ -81,8 +81,10 @@ func (q *stdinQueue) copyTo(w io.Writer, end func()) {
 			return
 		}
 		q.mu.Lock()
-		q.written += uint64(len(data))
-		q.signal()
+		if !q.closed { // or close has counted these as well
+			q.written += uint64(len(data))
+			q.signal()
+		}
 		q.mu.Unlock()
 	}
 }
