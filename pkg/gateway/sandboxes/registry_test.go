@@ -228,8 +228,8 @@ func TestAProcessOutlivesTheGatewayAndIsAttachedToAgain(t *testing.T) {
 	g := newGateway(t)
 	path := strings.TrimPrefix(g.address, "unix:")
 	stop := g.start(t, path)
-	sb, _, _ := g.sandbox(t, "pod")
-	c := sh("echo one; sleep 0.5; echo two; exit 3")
+	sb, _, workspace := g.sandbox(t, "pod")
+	c := sh("echo one; until [ -e go ]; do sleep 0.01; done; echo two; exit 3")
 	c.Survive = true
 	var last uint64
 	first := errors.New("the gateway is killed")
@@ -238,6 +238,9 @@ func TestAProcessOutlivesTheGatewayAndIsAttachedToAgain(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	stop()
+	if err := os.WriteFile(workspace+"/go", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	g.start(t, path)
 	out := &output{}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -259,18 +262,28 @@ func TestAttachingToAnUnknownProcessIsLost(t *testing.T) {
 func TestAnIdRunsOnce(t *testing.T) {
 	t.Parallel()
 	sb, _, workspace := newGateway(t).sandbox(t, "pod")
-	c := sh("echo x >> count; sleep 0.3; wc -l < count")
-	results := make(chan error, 2)
+	c := sh("echo x >> count; until [ -e go ]; do sleep 0.01; done; exit 3")
+	type result struct {
+		exit sandboxes.Exit
+		err  error
+	}
+	results := make(chan result, 2)
 	for range 2 {
 		go func() {
-			_, err := sb.Run(context.Background(), c, sandboxes.Streams{})
-			results <- err
+			exit, err := sb.Run(context.Background(), c, sandboxes.Streams{})
+			results <- result{exit, err}
 		}()
 	}
-	// One of the two takes the process over; the other one is told so.
-	first, second := <-results, <-results
-	if (first == nil) == (second == nil) {
-		t.Errorf("got %v and %v", first, second)
+	// One of the two takes the process over, and has it to its end; the other one is
+	// told so, and leaves it alone.
+	if loser := <-results; !errors.Is(loser.err, sandboxes.ErrLost) {
+		t.Errorf("the one that lost it was told %v", loser.err)
+	}
+	if err := os.WriteFile(workspace+"/go", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if owner := <-results; owner.err != nil || owner.exit.Code != 3 {
+		t.Errorf("the one that has it: %+v, %v", owner.exit, owner.err)
 	}
 	if b, _ := os.ReadFile(workspace + "/count"); string(b) != "x\n" {
 		t.Errorf("it ran %q", b)

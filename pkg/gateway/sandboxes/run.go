@@ -110,7 +110,7 @@ func (sb *Sandbox) run(ctx context.Context, r *run) (Exit, error) {
 	}()
 	exit, err := sb.overAll(ctx, r, p, l)
 	var notStarted *StartError
-	if err != nil && !r.survive && !errors.As(err, &notStarted) {
+	if err != nil && !r.survive && !errors.As(err, &notStarted) && !errors.Is(err, errTakenOver) {
 		sb.stopLater(p, r.id, r.started)
 	}
 	return exit, err
@@ -177,6 +177,8 @@ var (
 	errBroken        = errors.New("the connection broke")
 	errAttachUnknown = errors.New("no such process")
 	errStartKnown    = errors.New("the process exists")
+	// The process is another's from then on, who alone may end it.
+	errTakenOver = fmt.Errorf("%w: attached to from elsewhere", ErrLost)
 )
 
 // over runs over one connection.
@@ -261,7 +263,7 @@ func (r *run) classify(err error) error {
 		}
 		return errStartKnown
 	case codes.Aborted:
-		return fmt.Errorf("%w: attached to from elsewhere", ErrLost)
+		return errTakenOver
 	}
 	return broken(err)
 }

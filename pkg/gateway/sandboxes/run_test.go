@@ -95,20 +95,18 @@ func TestTimeoutKillsTheWholeGroup(t *testing.T) {
 	t.Parallel()
 	sb, _, _ := newGateway(t).sandbox(t, "pod")
 	// A shell that ignores SIGTERM, with a child in another session.
-	c := sh(`trap "" TERM; setsid sleep 1000 & echo $!; sleep 1000 & echo $!; wait`)
-	c.Timeout, c.Grace = 300*time.Millisecond, 100*time.Millisecond
-	exit, out := mustRun(t, sb, c, sandboxes.Streams{})
-	if exit.Code != 124 || exit.Reason != sandboxpb.Exited_TIMED_OUT {
-		t.Errorf("exit %+v", exit)
-	}
-	pids := strings.Fields(out.stdout.String())
-	if len(pids) != 2 {
-		t.Fatalf("output %q", out.stdout.String())
+	var pids []string
+	for timeout := 300 * time.Millisecond; len(pids) < 2; timeout *= 2 { // it may not get that far at first
+		c := sh(`trap "" TERM; setsid sleep 1000 & echo $!; sleep 1000 & echo $!; wait`)
+		c.Timeout, c.Grace = timeout, 100*time.Millisecond
+		exit, out := mustRun(t, sb, c, sandboxes.Streams{})
+		if exit.Code != 124 || exit.Reason != sandboxpb.Exited_TIMED_OUT {
+			t.Fatalf("exit %+v", exit)
+		}
+		pids = strings.Fields(out.stdout.String())
 	}
 	for _, pid := range pids {
-		if _, alive := mustRun(t, sb, sh("kill -0 "+pid+" 2>/dev/null && echo alive"), sandboxes.Streams{}); alive.stdout.Len() > 0 {
-			t.Errorf("process %s outlived the timeout", pid)
-		}
+		gone(t, sb, pid)
 	}
 }
 
@@ -257,12 +255,11 @@ func TestACancelledRunStopsItsProcess(t *testing.T) {
 func TestBackgroundProcessesDoNotHoldTheExitUp(t *testing.T) {
 	t.Parallel()
 	sb, _, _ := newGateway(t).sandbox(t, "pod")
-	began := time.Now()
-	exit, out := mustRun(t, sb, sh("yes & sleep 1000 & echo $!; head -c 1 /dev/zero"), sandboxes.Streams{Output: func(sandboxes.Chunk) error { return nil }})
-	if exit.Code != 0 || time.Since(began) > 5*time.Second {
-		t.Errorf("exit %+v after %s", exit, time.Since(began))
+	// mustRun has not the patience of the sleep.
+	exit, _ := mustRun(t, sb, sh("yes & sleep 1000 & echo $!; head -c 1 /dev/zero"), sandboxes.Streams{Output: func(sandboxes.Chunk) error { return nil }})
+	if exit.Code != 0 || exit.Reason != sandboxpb.Exited_FINISHED {
+		t.Errorf("exit %+v", exit)
 	}
-	_ = out
 }
 
 func TestLeftoversEndWithTheLeaderIfWanted(t *testing.T) {
@@ -271,7 +268,13 @@ func TestLeftoversEndWithTheLeaderIfWanted(t *testing.T) {
 	c := sh("sleep 1000 & echo $!")
 	c.EndLeftover = true
 	_, out := mustRun(t, sb, c, sandboxes.Streams{})
-	pid := strings.TrimSpace(out.stdout.String())
+	gone(t, sb, strings.TrimSpace(out.stdout.String()))
+}
+
+// gone waits for the end of a process that was killed: it dies, and is reaped, when
+// its turn comes.
+func gone(t *testing.T, sb *sandboxes.Sandbox, pid string) {
+	t.Helper()
 	eventually(t, func() bool {
 		_, alive := mustRun(t, sb, sh("kill -0 "+pid+" 2>/dev/null && echo alive"), sandboxes.Streams{})
 		return alive.stdout.Len() == 0
