@@ -10,20 +10,48 @@ import (
 	"io"
 	"iter"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	"safebeam.dev/safebeam/pkg/registry/stream"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/conversation"
 )
 
-// messageLogs serves the message logs of conversations as streams.
-type messageLogs struct{ *messages.Log }
+// messageLogs serves the message logs of conversations as streams. The answer of
+// a turn that has ended is in what it reads.
+type messageLogs struct {
+	*messages.Log
+	turns *turns.Broker
+}
 
-var _ conversation.Logs = messageLogs{}
+var _ conversation.Logs = &messageLogs{}
 
-// Open reads a log.
-func (l messageLogs) Open(ctx context.Context, c *tightbeamv1.Conversation, options conversation.LogOptions) (stream.Reader, error) {
+// Last implements conversation.Forks.
+func (l *messageLogs) Last(ctx context.Context, conversation types.UID) (int64, error) {
+	if err := l.turns.AwaitLog(ctx, conversation); err != nil {
+		return 0, err
+	}
+	return l.Log.Last(ctx, conversation)
+}
+
+// Fork implements conversation.Forks.
+func (l *messageLogs) Fork(ctx context.Context, from, to types.UID, after *int64) error {
+	if err := l.turns.AwaitLog(ctx, from); err != nil {
+		return err
+	}
+	return l.Log.Fork(ctx, from, to, after)
+}
+
+// Open reads a log. Who follows it gets what comes late as it comes.
+func (l *messageLogs) Open(ctx context.Context, c *tightbeamv1.Conversation, options conversation.LogOptions) (stream.Reader, error) {
+	if !options.Follow {
+		if err := l.turns.AwaitLog(ctx, c.UID); err != nil {
+			return nil, err
+		}
+	}
 	entries := l.Read(ctx, c.UID, options.View, options.After, options.Follow)
 	if options.View == tightbeamv1.LogViewProvider {
 		history, err := l.History(ctx, c.UID)

@@ -63,8 +63,9 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	if err != nil {
 		return nil, err
 	}
+	logs := &messageLogs{Log: s.Messages}
 	s.Conversations, s.conversationStatus, s.conversationLog, err = conversation.NewREST(conversation.Config{
-		Scheme: Scheme, Authorizer: authorizer, Logs: messageLogs{s.Messages}, Streams: streams,
+		Scheme: Scheme, Authorizer: authorizer, Logs: logs, Streams: streams,
 	}, store)
 	if err != nil {
 		return nil, err
@@ -89,6 +90,7 @@ func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *
 	options.Conversation = seenOr(turn.SeenConversation, reader[*tightbeamv1.Conversation](conversations))
 	options.Model = seenOr(turn.SeenModel, reader[*tightbeamv1.TightbeamModel](models))
 	s.Broker = turns.New(options)
+	logs.turns = s.Broker
 	broker := brokered{s.Broker}
 	s.Turns, err = turn.NewStorages(turn.Config{
 		Scheme: Scheme, Authorizer: authorizer, Conversations: conversations, Models: models,

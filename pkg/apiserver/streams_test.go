@@ -117,6 +117,29 @@ func TestAReaderResumesAfterItsCursor(t *testing.T) {
 	}
 }
 
+func TestWhoReadTheEndOfATurnFindsItInItsLogs(t *testing.T) {
+	t.Parallel()
+	s, api := start(t, servertest.Settings{})
+	for i := range 10 {
+		name := fmt.Sprint("t", i)
+		if _, err := api.Turns(namespace).Create(t.Context(), turn(name, "c", "hi"), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		reader := follow(t, s, group+"turns/"+name+"/stream")
+		job := pull(t, s)
+		reader.next() // Started
+		job.finish("answer " + name)
+		if event := reader.next(); event.Type != tightbeamv1.TurnEventCompleted {
+			t.Fatalf("it ends with %+v", event)
+		}
+		for _, log := range []string{"turns/" + name + "/log", "conversations/c/log", "conversations/c/log?view=provider"} {
+			if got := read(t, open(t, s, group+log)); !strings.Contains(got, "answer "+name) {
+				t.Errorf("%s has no answer:\n%s", log, got)
+			}
+		}
+	}
+}
+
 func TestAStreamIsThatOfTheTurnThatHasTheName(t *testing.T) {
 	t.Parallel()
 	s, api := start(t, servertest.Settings{})

@@ -57,6 +57,10 @@ type Journal interface {
 	// returns its outcome.
 	Stage(ctx context.Context, records ...Record) Pending
 
+	// Sync returns once whatever was staged before is durable, and so readable,
+	// or has failed.
+	Sync(ctx context.Context) error
+
 	// Read returns the records of owner with Number > after, in order, at
 	// most limit of them (0: no limit).
 	Read(ctx context.Context, owner Owner, after int64, limit int) ([]Record, error)

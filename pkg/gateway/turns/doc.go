@@ -11,6 +11,8 @@
 //     conversation and the head follow from it and are repaired from it.
 //   - Commit before publish: nobody sees the terminal event, or that an attempt
 //     has failed, before the status that says so is durable.
+//   - Who saw the terminal status reads its event, and finds what the turn said
+//     in the log: reading waits for what follows from the commit.
 //   - What ends a turn is seen through whatever becomes of the job's or the
 //     user's connection; a write that fails is repeated until the process ends.
 //     Every write may be repeated: its outcome may be unknown.

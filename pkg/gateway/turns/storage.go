@@ -133,8 +133,10 @@ func modelOf(turn *tightbeamv1.Turn, conversation *tightbeamv1.Conversation) str
 func (s *turnStorage) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
 	found := &tightbeamv1.Turn{}
 	if err := s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, found); err == nil {
-		if err := s.broker.awaitFollowUp(ctx, found); err != nil {
-			return err
+		if t := s.broker.find(found.UID); t != nil {
+			if err := t.followedUp(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.Interface.Delete(ctx, key, out, preconditions, validate, cached, options); err != nil {
@@ -144,31 +146,6 @@ func (s *turnStorage) Delete(ctx context.Context, key string, out runtime.Object
 		s.broker.deleted(turn.DeepCopy())
 	}
 	return nil
-}
-
-// awaitFollowUp waits while a turn that has its terminal phase is being
-// followed up.
-func (b *Broker) awaitFollowUp(ctx context.Context, object *tightbeamv1.Turn) error {
-	t := b.find(object.UID)
-	if t == nil {
-		return nil
-	}
-	if err := t.op.lockContext(ctx); err != nil {
-		return err
-	}
-	over := t.over()
-	t.op.unlock()
-	if !over {
-		return nil
-	}
-	select {
-	case <-t.left:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.ctx.Done():
-		return ErrStopped
-	}
 }
 
 // accept takes a stored turn that is queued into the broker.
@@ -325,6 +302,10 @@ func (b *Broker) checkToolResults(ctx context.Context, conversation *tightbeamv1
 			continue
 		}
 		if called == nil {
+			// The call may be in an answer that was just given.
+			if err := b.AwaitLog(ctx, conversation.UID); err != nil {
+				return err
+			}
 			log, err := b.log.History(ctx, conversation.UID)
 			if err != nil {
 				return err

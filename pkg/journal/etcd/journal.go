@@ -115,6 +115,9 @@ type outcome struct{ err error }
 
 func (o outcome) Wait(context.Context) error { return o.err }
 
+// Sync implements journal.Journal. Stage has waited.
+func (j *Journal) Sync(context.Context) error { return nil }
+
 // Read implements journal.Journal.
 func (j *Journal) Read(ctx context.Context, owner journal.Owner, after int64, limit int) ([]journal.Record, error) {
 	if err := checkOwner(owner); err != nil {

@@ -82,6 +82,17 @@ var appends = map[string]func(*testing.T, Subject){
 		}
 		expectLast(t, j, "a", 1)
 	},
+	"WhatIsStagedIsReadAfterASync": func(t *testing.T, s Subject) {
+		j := s.Open(t)
+		ctx := testContext(t)
+		for n := int64(1); n <= 50; n++ {
+			j.Stage(ctx, numbered("a", n)...)
+			if err := j.Sync(ctx); err != nil {
+				t.Fatal(err)
+			}
+			expectLast(t, j, "a", n)
+		}
+	},
 	"ABadStagedAppendFailsItsWait": func(t *testing.T, s Subject) {
 		j := s.Open(t)
 		err := j.Stage(testContext(t), record("a", 0, "x")).Wait(testContext(t))

@@ -60,7 +60,12 @@ func (l *Log) load(ctx context.Context, conversation types.UID) ([]tightbeamv1.L
 	if entries, ok := l.cache.get(conversation); ok {
 		return entries, nil
 	}
-	records, err := l.journal.Read(ctx, owner(conversation, tightbeamv1.LogViewRaw), 0, 0)
+	// What was staged may have left the cache before it became durable.
+	err := l.journal.Sync(ctx)
+	var records []journal.Record
+	if err == nil {
+		records, err = l.journal.Read(ctx, owner(conversation, tightbeamv1.LogViewRaw), 0, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the log of conversation %s: %w", conversation, err)
 	}
@@ -132,6 +137,9 @@ func (l *Log) StageRouter(ctx context.Context, conversation types.UID, turn *tig
 	unlock := l.lock(conversation)
 	defer unlock()
 	router := owner(conversation, tightbeamv1.LogViewRouter)
+	if err := l.journal.Sync(ctx); err != nil { // the answer before may be staged
+		return nil, err
+	}
 	last, err := l.journal.Last(ctx, router)
 	if err != nil {
 		return nil, err
@@ -203,14 +211,17 @@ func (e *IndexError) Error() string {
 	return fmt.Sprintf("index %d is past the end of the log, which has %d messages", e.Index, e.Last)
 }
 
-// Last returns the index of the last durable message.
+// Last returns the index of the last message, staged ones included.
 func (l *Log) Last(ctx context.Context, conversation types.UID) (int64, error) {
+	if err := l.journal.Sync(ctx); err != nil {
+		return 0, err
+	}
 	return l.journal.Last(ctx, owner(conversation, tightbeamv1.LogViewRaw))
 }
 
-// Read yields the durable entries of the raw or the router view after an
-// index, and with follow waits for more until ctx ends or the conversation's
-// log is dropped. The view provider is a function of the whole log: see
+// Read yields the entries of the raw or the router view after an index, those
+// staged before it included, and with follow waits for more until ctx ends or the
+// conversation's log is dropped. The view provider is a function of the whole log: see
 // Render.
 func (l *Log) Read(ctx context.Context, conversation types.UID, view tightbeamv1.LogView, after int64, follow bool) iter.Seq2[tightbeamv1.LogEntry, error] {
 	return func(yield func(tightbeamv1.LogEntry, error) bool) {
@@ -228,6 +239,10 @@ func (l *Log) Read(ctx context.Context, conversation types.UID, view tightbeamv1
 					return
 				}
 			}
+			return
+		}
+		if err := l.journal.Sync(ctx); err != nil {
+			yield(tightbeamv1.LogEntry{}, err)
 			return
 		}
 		const page = 256

@@ -100,6 +100,38 @@ func TestTheRouterLogIsApart(t *testing.T) {
 	}
 }
 
+func TestWhatIsStagedIsInTheLogAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	// A cache of one byte holds the newest log only.
+	l := New(open(t), 1)
+	for i, said := range []string{"q", "r", "s"} {
+		uid := string(rune('1' + i))
+		if _, err := l.Stage(ctx, "c", turn(uid), []tightbeamv1.LogEntry{entry("", user, said)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.History(ctx, "other"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.StageRouter(ctx, "c", turn(uid), entry("", assistant, uid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"user:q", "user:r", "user:s"}, read(t, l)); diff != "" {
+		t.Error(diff)
+	}
+	if last, err := l.Last(ctx, "c"); last != 3 || err != nil {
+		t.Errorf("it ends at %d, %v", last, err)
+	}
+	routed := 0
+	for range l.Read(ctx, "c", tightbeamv1.LogViewRouter, 0, false) {
+		routed++
+	}
+	if routed != 3 {
+		t.Errorf("%d answers of the router", routed)
+	}
+}
+
 // refusing fails what is staged, as an engine does that has the outcome at once.
 type refusing struct {
 	journal.Journal

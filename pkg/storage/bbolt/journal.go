@@ -177,6 +177,20 @@ type settled struct{ err error }
 
 func (s settled) Wait(context.Context) error { return s.err }
 
+func (j journalFace) Sync(ctx context.Context) error {
+	db := j.db
+	db.mu.Lock()
+	var last *batch
+	if n := len(db.unsettled); n > 0 {
+		last = db.unsettled[n-1]
+	}
+	db.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return pending{db, last}.Wait(ctx)
+}
+
 func (j journalFace) Drop(ctx context.Context, root journal.Owner) error {
 	if err := checkOwner(root); err != nil {
 		return err
