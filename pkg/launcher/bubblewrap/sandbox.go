@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -221,19 +220,18 @@ func (l *Launcher) credentials(uid uint32) *syscall.SysProcAttr {
 func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 	var files descriptors
 	defer files.close()
-	seccomp := files.data(string(l.filter))
 	infoOut, infoIn := files.pipe()
 	blockOut, blockIn := files.pipe()
-	inherited := []*os.File{
-		seccomp, infoIn, blockOut, files.data(s.spec.Token), files.data(string(l.ca())),
-		files.data(passwd(&s.spec)), files.data(group(&s.spec)), files.data(hosts), l.lifeline,
-	}
+	args := l.args(&s.spec, l.dir(s.spec.Name), s.cgroup, inherited{
+		seccomp: files.data(string(l.filter)), info: files.pass(infoIn), block: files.pass(blockOut),
+		token: files.data(s.spec.Token), lifeline: files.pass(l.lifeline),
+	}, &files)
 	if files.err != nil {
 		return files.err
 	}
-	s.cmd = exec.Command(l.options.Bwrap, l.args(&s.spec, l.dir(s.spec.Name), s.cgroup)...)
+	s.cmd = exec.Command(l.options.Bwrap, args...)
 	s.cmd.Dir, s.cmd.Env = "/", []string{}
-	s.cmd.ExtraFiles = inherited
+	s.cmd.ExtraFiles = files.inherited
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = l.credentials(uid)
 	if err := s.cmd.Start(); err != nil {
@@ -265,45 +263,6 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 	}
 	_, err = blockIn.Write([]byte{1})
 	return err
-}
-
-// descriptors are files that bwrap inherits; the first error counts.
-type descriptors struct {
-	open []*os.File
-	err  error
-}
-
-func (d *descriptors) pipe() (out, in *os.File) {
-	out, in, err := os.Pipe()
-	if err != nil {
-		d.err = errors.Join(d.err, err)
-		return nil, nil
-	}
-	d.open = append(d.open, out, in)
-	return out, in
-}
-
-// data is a pipe that has content in it. It has to fit a pipe.
-func (d *descriptors) data(content string) *os.File {
-	out, in := d.pipe()
-	if d.err != nil {
-		return nil
-	}
-	if len(content) > 60<<10 {
-		d.err = errors.New("more content than a pipe holds")
-		return nil
-	}
-	if _, err := io.WriteString(in, content); err != nil {
-		d.err = err
-	}
-	in.Close()
-	return out
-}
-
-func (d *descriptors) close() {
-	for _, f := range d.open {
-		f.Close()
-	}
 }
 
 // tail keeps the last of what is written to it.
