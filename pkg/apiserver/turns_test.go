@@ -59,9 +59,9 @@ func TestTurnsThatCannotRunAreRefusedByField(t *testing.T) {
 		field, says string
 	}{
 		"no conversation":         {turn("a", "", "hi"), "spec.conversation", "Required"},
-		"unknown conversation":    {turn("a", "nobody", "hi"), "spec.conversation", `Not found: "nobody"`},
+		"unknown conversation":    {turn("a", "nobody", "hi"), "spec.conversation", `Not found: "nobody": there is no such Conversation in this namespace: make it first`},
 		"conversation's model":    {turn("a", "modelless", "hi"), "spec.conversation", `no TightbeamModel "missing"`},
-		"unknown model":           {func() *tightbeamv1.Turn { t := turn("a", "c", "hi"); t.Spec.Model = "nope"; return t }(), "spec.model", `Not found: "nope"`},
+		"unknown model":           {func() *tightbeamv1.Turn { t := turn("a", "c", "hi"); t.Spec.Model = "nope"; return t }(), "spec.model", `Not found: "nope": there is no such TightbeamModel in this namespace: make it first`},
 		"no path segment":         {turn("a", "c/../x", "hi"), "spec.conversation", ""},
 		"no messages":             {func() *tightbeamv1.Turn { t := turn("a", "c", "hi"); t.Spec.Messages = nil; return t }(), "spec.messages", "at least one"},
 		"result without its call": {toolResult("a"), "spec.messages[0].toolCallID", "no tool call of this id"},

@@ -38,8 +38,3 @@ func IndexedBy[T any](name string, valueOf func(T) string) *cache.Indexers {
 		},
 	}
 }
-
-// NotA is the error of an AttrFunc that was given the object of another kind.
-func NotA(kind string, obj runtime.Object) error {
-	return fmt.Errorf("%T is not a %s", obj, kind)
-}

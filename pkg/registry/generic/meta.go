@@ -9,21 +9,21 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// KeepMeta is the metadata of a status write: the old object's, but for the
+// keepMeta is the metadata of a status write: the old object's, but for the
 // version the write was made against and who owns which field.
-func KeepMeta(obj, old *metav1.ObjectMeta) {
+func keepMeta(obj, old *metav1.ObjectMeta) {
 	version, managed := obj.ResourceVersion, obj.ManagedFields
 	old.DeepCopyInto(obj)
 	obj.ResourceVersion, obj.ManagedFields = version, managed
 }
 
-// ResetStatus are the fields that a write of the object itself cannot own.
-func ResetStatus(version schema.GroupVersion) map[fieldpath.APIVersion]*fieldpath.Set {
+// resetStatus are the fields that a write of the object itself cannot own.
+func resetStatus(version schema.GroupVersion) map[fieldpath.APIVersion]*fieldpath.Set {
 	return reset(version, fieldpath.MakePathOrDie("status"))
 }
 
-// ResetSpec are the fields that a write of the status cannot own.
-func ResetSpec(version schema.GroupVersion) map[fieldpath.APIVersion]*fieldpath.Set {
+// resetSpec are the fields that a write of the status cannot own.
+func resetSpec(version schema.GroupVersion) map[fieldpath.APIVersion]*fieldpath.Set {
 	return reset(version, fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec"))
 }
 

@@ -42,7 +42,7 @@ func (Strategy) Canonicalize(runtime.Object) {}
 
 // GetResetFields are the fields that a write of the object cannot own.
 func (s Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return ResetStatus(s.version)
+	return resetStatus(s.version)
 }
 
 // WarningsOnCreate has none.
@@ -74,12 +74,12 @@ func NewStatusStrategy[T object](of rest.RESTUpdateStrategy, version schema.Grou
 }
 
 func (s statusStrategy[T]) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return ResetSpec(s.version)
+	return resetSpec(s.version)
 }
 
 func (s statusStrategy[T]) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	object, oldObject := obj.(T), old.(T)
-	KeepMeta(object.GetObjectMeta().(*metav1.ObjectMeta), oldObject.GetObjectMeta().(*metav1.ObjectMeta))
+	keepMeta(object.GetObjectMeta().(*metav1.ObjectMeta), oldObject.GetObjectMeta().(*metav1.ObjectMeta))
 	s.keep(object, oldObject)
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
@@ -40,4 +41,11 @@ func OnUpdate(then rest.ValidateObjectUpdateFunc, check func(ctx context.Context
 		}
 		return then(ctx, obj, old)
 	}
+}
+
+// Missing says that what a field names is not there, and what to do about it.
+func Missing(path *field.Path, name, wayOut string) *field.Error {
+	err := field.NotFound(path, name)
+	err.Detail = wayOut
+	return err
 }

@@ -90,7 +90,8 @@ func TestAClaimIsMadeOnce(t *testing.T) {
 
 func TestAClosedHeadTakesNoClaim(t *testing.T) {
 	t.Parallel()
-	if err := claim(&Head{Closed: true}, request("", nil, "one")); !apierrors.IsNotFound(err) {
+	err := claim(&Head{Closed: true}, request("", nil, "one"))
+	if !apierrors.IsNotFound(err) || !apierrors.HasStatusCause(err, metav1.CauseTypeFieldValueNotFound) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -99,7 +99,7 @@ func (s *Store) Admits(ctx context.Context, r Request) error {
 func claim(h *Head, r Request) error {
 	conversation := r.Conversation
 	if h.Closed {
-		return apierrors.NewNotFound(tightbeamv1.Resource("conversations"), conversation.Name)
+		return beingDeleted(conversation)
 	}
 	if slices.ContainsFunc(h.Queue, func(c Claim) bool { return c.UID == r.Turn.UID }) {
 		return nil
@@ -141,6 +141,16 @@ func (h *Head) agentBefore() string {
 		return h.Queue[n-1].Agent
 	}
 	return h.LastAgent
+}
+
+func beingDeleted(conversation *tightbeamv1.Conversation) error {
+	err := apierrors.NewNotFound(tightbeamv1.Resource("conversations"), conversation.Name)
+	const message = "the conversation is being deleted"
+	err.ErrStatus.Message += ": " + message
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{
+		Type: metav1.CauseTypeFieldValueNotFound, Field: "spec.conversation", Message: message,
+	}}
+	return err
 }
 
 func queueFull(conversation *tightbeamv1.Conversation, waiting int, remedy string) error {

@@ -25,41 +25,22 @@ type Events interface {
 
 // LogREST serves executions/log.
 type LogREST struct {
+	stream.Subresource
 	executions rest.Getter
 	events     Events
 	streams    *stream.Server
 }
 
-var (
-	_ rest.Connecter       = &LogREST{}
-	_ rest.StorageMetadata = &LogREST{}
-)
-
-// NewLogREST serves the events of what executions gets.
-func NewLogREST(executions rest.Getter, events Events, streams *stream.Server) *LogREST {
-	return &LogREST{executions: executions, events: events, streams: streams}
-}
+var _ rest.Connecter = &LogREST{}
 
 // New is what the subresource belongs to.
 func (*LogREST) New() runtime.Object { return &v1.Execution{} }
-
-// Destroy does nothing: the storage is the resource's.
-func (*LogREST) Destroy() {}
-
-// ConnectMethods is GET alone.
-func (*LogREST) ConnectMethods() []string { return []string{http.MethodGet} }
 
 // NewConnectOptions are for OpenAPI, and for admission. The handler reads the
 // parameters itself, and refuses those that it does not know.
 func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) {
 	return &v1.ExecutionLogOptions{}, false, ""
 }
-
-// ProducesMIMETypes is for OpenAPI.
-func (*LogREST) ProducesMIMETypes(string) []string { return stream.MediaTypes() }
-
-// ProducesObject is for OpenAPI.
-func (*LogREST) ProducesObject(string) any { return "" }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {

@@ -82,8 +82,8 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 	return &Storages{
 		Execution: executions,
 		Status:    generic.NewStatusREST(store, newStatusStrategy(strategy)),
-		Log:       NewLogREST(executions, config.Events, config.Streams),
-		Cancel:    NewCancelREST(executions, config.Canceller),
+		Log:       &LogREST{executions: executions, events: config.Events, streams: config.Streams},
+		Cancel:    newCancelREST(executions, config.Canceller),
 	}, nil
 }
 

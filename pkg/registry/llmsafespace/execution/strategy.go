@@ -63,9 +63,7 @@ func (s strategy) validateRelated(ctx context.Context, execution *v1.Execution) 
 	case err != nil:
 		return field.ErrorList{field.InternalError(path, err)}
 	case sandbox == nil || sandbox.UID != execution.Status.SandboxUID:
-		missing := field.NotFound(path, execution.Spec.Sandbox)
-		missing.Detail = "there is no such Sandbox in this namespace: make it first"
-		return field.ErrorList{missing}
+		return field.ErrorList{generic.Missing(path, execution.Spec.Sandbox, "there is no such Sandbox in this namespace: make it first")}
 	case sandbox.DeletionTimestamp != nil:
 		return field.ErrorList{field.Invalid(path, execution.Spec.Sandbox, "the sandbox is being deleted")}
 	case sandbox.Status.Phase.Terminal() || sandbox.Status.Phase == v1.SandboxTerminating:

@@ -24,6 +24,7 @@ import (
 	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/registry/access"
+	"safebeam.dev/safebeam/pkg/registry/generic"
 )
 
 // Reader reads what is named.
@@ -76,9 +77,8 @@ func (r Reader) Profile(ctx context.Context, seen *Seen, namespace string, ref *
 	case err == nil:
 		seen.Profile = obj.(*v1.SandboxProfile)
 	case apierrors.IsNotFound(err) || apierrors.IsBadRequest(err):
-		missing := field.NotFound(path.Child("name"), fmt.Sprintf("%s/%s", in, ref.Name))
-		missing.Detail = "there is no such SandboxProfile: make it first, or leave profileRef out"
-		seen.Errors = append(seen.Errors, missing)
+		seen.Errors = append(seen.Errors, generic.Missing(path.Child("name"), fmt.Sprintf("%s/%s", in, ref.Name),
+			"there is no such SandboxProfile: make it first, or leave profileRef out"))
 	default:
 		seen.Errors = append(seen.Errors, field.InternalError(path, err))
 	}

@@ -42,10 +42,10 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.WarmPods(),
 	}
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: generic.Attrs(v1.WarmPodFields)}); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store}, generic.NewStatusREST(store, statusStrategy{strategy}), nil
+	return &REST{store}, generic.NewStatusREST(store, newStatusStrategy(strategy)), nil
 }
 
 // ShortNames are what people type.

@@ -7,12 +7,8 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/apis/llmsafespace/validation"
@@ -20,21 +16,11 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 }
 
 func newStrategy(typer runtime.ObjectTyper) strategy {
-	return strategy{typer, names.SimpleNameGenerator}
-}
-
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion)}
 }
 
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -79,32 +65,8 @@ func warnings(spec *v1.WarmPodSpec) []string {
 	return warnings
 }
 
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	object, oldObject := obj.(*v1.WarmPod), old.(*v1.WarmPod)
-	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
-	object.Spec = oldObject.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.WarmPodStatusUpdate(obj.(*v1.WarmPod), old.(*v1.WarmPod))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a warm pod.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.WarmPod)
-	if !ok {
-		return nil, nil, generic.NotA("WarmPod", obj)
-	}
-	return object.Labels, v1.WarmPodFields(object), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(object, old *v1.WarmPod) { object.Spec = old.Spec }, validation.WarmPodStatusUpdate)
 }

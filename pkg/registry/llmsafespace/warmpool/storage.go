@@ -59,10 +59,10 @@ func NewREST(config Config, options genericregistry.RESTOptionsGetter) (*REST, *
 		ResetFieldsStrategy:       strategy,
 		TableConvertor:            printing.WarmPools(),
 	}
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: GetAttrs}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: generic.Wrapped(options, generic.NameTooLarge), AttrFunc: generic.Attrs(v1.WarmPoolFields)}); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store, references}, generic.NewStatusREST(store, statusStrategy{strategy}), nil
+	return &REST{store, references}, generic.NewStatusREST(store, newStatusStrategy(strategy)), nil
 }
 
 // ShortNames are what people type.

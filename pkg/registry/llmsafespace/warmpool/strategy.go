@@ -7,12 +7,8 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"safebeam.dev/safebeam/apis/llmsafespace/policy"
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
@@ -22,23 +18,13 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	limits     validation.Limits
 	references reference.Reader
 }
 
 func newStrategy(typer runtime.ObjectTyper, limits validation.Limits, references reference.Reader) strategy {
-	return strategy{typer, names.SimpleNameGenerator, limits, references}
-}
-
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), limits, references}
 }
 
 // PrepareForCreate completes the pool by its profile, as far as that is there;
@@ -86,38 +72,8 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	return append(errs, s.held(ctx, pool)...)
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	object, oldObject := obj.(*v1.WarmPool), old.(*v1.WarmPool)
-	generic.KeepMeta(&object.ObjectMeta, &oldObject.ObjectMeta)
-	object.Spec = oldObject.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.WarmPoolStatusUpdate(obj.(*v1.WarmPool), old.(*v1.WarmPool))
-}
-
-func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// GetAttrs is what selectors see of a pool.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	object, ok := obj.(*v1.WarmPool)
-	if !ok {
-		return nil, nil, generic.NotA("WarmPool", obj)
-	}
-	return object.Labels, v1.WarmPoolFields(object), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(object, old *v1.WarmPool) { object.Spec = old.Spec }, validation.WarmPoolStatusUpdate)
 }

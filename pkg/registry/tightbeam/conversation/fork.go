@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/registry/generic"
 )
 
 // Forks copies message logs.
@@ -110,7 +111,8 @@ func (r *REST) source(ctx context.Context, fork *v1.Conversation) (*v1.Conversat
 	}
 	obj, err := r.Get(ctx, from.Conversation, &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return refuse(field.NotFound(path.Child("conversation"), from.Conversation))
+		return refuse(generic.Missing(path.Child("conversation"), from.Conversation,
+			"there is no such Conversation in this namespace to fork: name another, or leave forkFrom out"))
 	}
 	if err != nil {
 		return nil, err

@@ -37,34 +37,16 @@ type Logs interface {
 
 // LogREST serves conversations/log.
 type LogREST struct {
+	stream.Subresource
 	conversations rest.Getter
 	logs          Logs
 	streams       *stream.Server
 }
 
-var (
-	_ rest.Connecter       = &LogREST{}
-	_ rest.StorageMetadata = &LogREST{}
-)
+var _ rest.Connecter = &LogREST{}
 
 // New is what the subresource belongs to.
 func (*LogREST) New() runtime.Object { return &v1.Conversation{} }
-
-// Destroy does nothing: the storage is the resource's.
-func (*LogREST) Destroy() {}
-
-// ConnectMethods is GET alone.
-func (*LogREST) ConnectMethods() []string { return []string{http.MethodGet} }
-
-// NewConnectOptions is nothing: the parameters are read by the handler, which
-// refuses those that it does not know.
-func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
-
-// ProducesMIMETypes is for OpenAPI.
-func (*LogREST) ProducesMIMETypes(string) []string { return stream.MediaTypes() }
-
-// ProducesObject is for OpenAPI.
-func (*LogREST) ProducesObject(string) any { return "" }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {

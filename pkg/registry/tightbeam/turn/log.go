@@ -32,35 +32,17 @@ type Events interface {
 // minute unless their subresource is on its list of long-running ones, on
 // which log is and stream is not.
 type LogREST struct {
+	stream.Subresource
 	turns   rest.Getter
 	events  Events
 	streams *stream.Server
 	follow  bool
 }
 
-var (
-	_ rest.Connecter       = &LogREST{}
-	_ rest.StorageMetadata = &LogREST{}
-)
+var _ rest.Connecter = &LogREST{}
 
 // New is what the subresource belongs to.
 func (*LogREST) New() runtime.Object { return &v1.Turn{} }
-
-// Destroy does nothing: the storage is the resource's.
-func (*LogREST) Destroy() {}
-
-// ConnectMethods is GET alone.
-func (*LogREST) ConnectMethods() []string { return []string{http.MethodGet} }
-
-// NewConnectOptions is nothing: the parameters are read by the handler, which
-// refuses those that it does not know.
-func (*LogREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
-
-// ProducesMIMETypes is for OpenAPI.
-func (*LogREST) ProducesMIMETypes(string) []string { return stream.MediaTypes() }
-
-// ProducesObject is for OpenAPI.
-func (*LogREST) ProducesObject(string) any { return "" }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/util/dryrun"
-	"k8s.io/client-go/tools/cache"
 
 	"safebeam.dev/safebeam/apis/tightbeam/printing"
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -87,32 +86,21 @@ func NewStorages(config Config, options genericregistry.RESTOptionsGetter) (*Sto
 		}
 		return inner
 	})
-	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: GetAttrs, Indexers: indexers()}); err != nil {
+	if err := store.CompleteWithOptions(&genericregistry.StoreOptions{RESTOptions: options, AttrFunc: generic.Attrs(v1.TurnFields), Indexers: generic.IndexedBy("spec.conversation", conversationOf)}); err != nil {
 		return nil, err
 	}
 	turns := &REST{store, config.Authorizer, related, config.Admits}
 	return &Storages{
 		Turn:   turns,
-		Status: generic.NewStatusREST(store, statusStrategy{strategy}),
+		Status: generic.NewStatusREST(store, newStatusStrategy(strategy)),
 		Log:    &LogREST{turns: turns, events: config.Events, streams: config.Streams, follow: false},
 		Stream: &LogREST{turns: turns, events: config.Events, streams: config.Streams, follow: true},
-		Cancel: &CancelREST{turns: turns, canceller: config.Canceller},
+		Cancel: newCancelREST(turns, config.Canceller),
 	}, nil
 }
 
-// indexers let the watch cache find the turns of one conversation without
-// looking at all others.
-func indexers() *cache.Indexers {
-	return &cache.Indexers{
-		storage.FieldIndex("spec.conversation"): func(obj any) ([]string, error) {
-			turn, ok := obj.(*v1.Turn)
-			if !ok {
-				return nil, generic.NotA("Turn", obj.(runtime.Object))
-			}
-			return []string{turn.Spec.Conversation}, nil
-		},
-	}
-}
+// conversationOf is by what turns are looked for most.
+func conversationOf(turn *v1.Turn) string { return turn.Spec.Conversation }
 
 // Categories holds all resources of the project.
 func (*REST) Categories() []string { return []string{"safebeam"} }

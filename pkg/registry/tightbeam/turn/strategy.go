@@ -7,12 +7,8 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/apis/tightbeam/validation"
@@ -20,23 +16,16 @@ import (
 )
 
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	generic.Strategy
 	related related
 }
 
 func newStrategy(typer runtime.ObjectTyper, related related) strategy {
-	return strategy{typer, names.SimpleNameGenerator, related}
+	return strategy{generic.NewStrategy(typer, v1.SchemeGroupVersion), related}
 }
 
-func (strategy) NamespaceScoped() bool                         { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
+// AllowUnconditionalUpdate makes an update name the resource version.
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
-func (strategy) Canonicalize(runtime.Object)                   {}
-
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetStatus(v1.SchemeGroupVersion)
-}
 
 // PrepareForCreate fills in the status that a turn begins with, as far as its
 // conversation is there; Validate says so where it is not. The position is
@@ -73,7 +62,7 @@ func (s strategy) validateRelated(ctx context.Context, turn *v1.Turn) field.Erro
 	case err != nil:
 		return field.ErrorList{field.InternalError(path, err)}
 	case conversation == nil || string(conversation.UID) != turn.Status.ConversationUID:
-		return field.ErrorList{field.NotFound(path, turn.Spec.Conversation)}
+		return field.ErrorList{generic.Missing(path, turn.Spec.Conversation, "there is no such Conversation in this namespace: make it first")}
 	case conversation.DeletionTimestamp != nil:
 		return field.ErrorList{field.Invalid(path, turn.Spec.Conversation, "the conversation is being deleted")}
 	}
@@ -81,7 +70,8 @@ func (s strategy) validateRelated(ctx context.Context, turn *v1.Turn) field.Erro
 		return field.ErrorList{field.InternalError(field.NewPath("spec", "model"), err)}
 	} else if !exists {
 		if turn.Spec.Model != "" {
-			return field.ErrorList{field.NotFound(field.NewPath("spec", "model"), turn.Spec.Model)}
+			return field.ErrorList{generic.Missing(field.NewPath("spec", "model"), turn.Spec.Model,
+				"there is no such TightbeamModel in this namespace: make it first, or leave spec.model out and have the conversation's")}
 		}
 		return field.ErrorList{field.Invalid(path, turn.Spec.Conversation,
 			fmt.Sprintf("there is no TightbeamModel %q, which is the conversation's: make it, change spec.model of the conversation, or set spec.model of the turn", turn.Status.Model))}
@@ -93,34 +83,8 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.TurnUpdate(obj.(*v1.Turn), old.(*v1.Turn))
 }
 
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
-}
-
-// statusStrategy writes the status and nothing else.
-type statusStrategy struct{ strategy }
-
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return generic.ResetSpec(v1.SchemeGroupVersion)
-}
-
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	turn, oldTurn := obj.(*v1.Turn), old.(*v1.Turn)
-	generic.KeepMeta(&turn.ObjectMeta, &oldTurn.ObjectMeta)
-	turn.Spec = oldTurn.Spec
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.TurnStatusUpdate(obj.(*v1.Turn), old.(*v1.Turn))
-}
-
-// GetAttrs is what selectors see of a turn.
-func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
-	turn, ok := obj.(*v1.Turn)
-	if !ok {
-		return nil, nil, generic.NotA("Turn", obj)
-	}
-	return turn.Labels, v1.TurnFields(turn), nil
+// newStatusStrategy returns the one that writes the status and nothing else.
+func newStatusStrategy(of strategy) generic.StatusStrategy {
+	return generic.NewStatusStrategy(of, v1.SchemeGroupVersion,
+		func(turn, old *v1.Turn) { turn.Spec = old.Spec }, validation.TurnStatusUpdate)
 }
