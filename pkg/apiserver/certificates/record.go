@@ -14,18 +14,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/storage"
+
+	"safebeam.dev/safebeam/pkg/storage/record"
 )
 
 // ResourcePrefix is the folder of the records in the store.
 const ResourcePrefix = "/internal.safebeam.dev/credentials"
 
-var groupVersion = schema.GroupVersion{Group: "internal.safebeam.dev", Version: "v1"}
-
 // Resource is how errors, metrics and the encryption configuration name the
 // records. They are served by no API.
-var Resource = schema.GroupResource{Group: groupVersion.Group, Resource: "credentials"}
+var Resource = schema.GroupResource{Group: record.Version.Group, Resource: "credentials"}
 
 // Record is what the server keeps of its own credentials, by name.
 type Record struct {
@@ -67,13 +66,7 @@ func (l *RecordList) DeepCopyObject() runtime.Object {
 }
 
 // Codec encodes records for the store.
-func Codec() runtime.Codec {
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(groupVersion, &Record{}, &RecordList{})
-	scheme.AddKnownTypes(schema.GroupVersion{Group: groupVersion.Group, Version: runtime.APIVersionInternal}, &Record{}, &RecordList{})
-	metav1.AddToGroupVersion(scheme, groupVersion)
-	return serializer.NewCodecFactory(scheme).LegacyCodec(groupVersion)
-}
+func Codec() runtime.Codec { return record.Codec(record.Version, &Record{}, &RecordList{}) }
 
 // Records are the records in the store.
 type Records struct {

@@ -43,24 +43,6 @@ func (s *Store) wait(uid types.UID) (now *Binding, there <-chan struct{}, leave 
 	if _, dropped := s.tombs[uid]; dropped {
 		return nil, nil, nil
 	}
-	w := s.waiting[uid]
-	if w == nil {
-		w = &waiters{there: make(chan struct{})}
-		s.waiting[uid] = w
-	}
-	w.count++
-	return nil, w.there, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if w.count--; w.count == 0 && s.waiting[uid] == w {
-			delete(s.waiting, uid)
-		}
-	}
-}
-
-func (s *Store) wakeLocked(uid types.UID) {
-	if w := s.waiting[uid]; w != nil {
-		close(w.there)
-		delete(s.waiting, uid)
-	}
+	there, leave = s.awaited.Wait(uid)
+	return nil, there, leave
 }

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/utils/clock"
+
+	"safebeam.dev/safebeam/pkg/gateway/pods"
 )
 
 // buried is how long it is remembered that a pod was dropped: far longer than
@@ -35,9 +37,8 @@ type Store struct {
 	// tombs are the pods that were dropped, in the order in which they were.
 	tombs   map[types.UID]Binding
 	buriedQ []tomb
-	// waiting are those who wait for the binding of a pod: closed when it is
-	// there. A pod leaves with its last waiter.
-	waiting map[types.UID]*waiters
+	// awaited are told of under mu, so that nobody misses it who has looked.
+	awaited pods.Awaited
 }
 
 // entry is a pod that is bound, or being written.
@@ -55,18 +56,13 @@ type tomb struct {
 	at    time.Time
 }
 
-type waiters struct {
-	count int
-	there chan struct{}
-}
-
 // NewStore keeps bindings in s, which must encode with Codec below
 // ResourcePrefix and needs no watch cache. Nothing is known before Recover.
 func NewStore(s storage.Interface, clock clock.PassiveClock) *Store {
 	return &Store{
 		storage: s, clock: clock,
 		pods: map[types.UID]*entry{}, owners: map[types.UID]types.UID{},
-		tombs: map[types.UID]Binding{}, waiting: map[types.UID]*waiters{},
+		tombs: map[types.UID]Binding{},
 	}
 }
 
@@ -210,7 +206,7 @@ func (s *Store) settle(e *entry, binding Binding, err error) {
 		return
 	}
 	e.binding, e.durable = binding, true
-	s.wakeLocked(binding.PodUID)
+	s.awaited.Tell(binding.PodUID)
 }
 
 // Claim makes the pod of a WarmPod that of a Sandbox. It is a conflict if the

@@ -240,10 +240,8 @@ func TestWhoComesEarlyWaits(t *testing.T) {
 		}
 		told <- err
 	}()
-	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
-		s.mu.RLock()
-		waiting = len(s.waiting)
-		s.mu.RUnlock()
+	for s.awaited.Len() == 0 {
+		time.Sleep(time.Millisecond)
 	}
 	if err := s.Bind(t.Context(), b); err != nil {
 		t.Fatal(err)
@@ -251,7 +249,7 @@ func TestWhoComesEarlyWaits(t *testing.T) {
 	if err := <-told; err != nil {
 		t.Error(err)
 	}
-	if len(s.waiting) != 0 {
+	if s.awaited.Len() != 0 {
 		t.Error("a waiter is left behind")
 	}
 }

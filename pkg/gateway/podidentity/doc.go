@@ -13,7 +13,7 @@
 //   - The pod's own word counts for nothing: neither its name, nor its
 //     ServiceAccount, nor what it says of itself.
 //   - A pod that calls before its record is there waits for it, at most
-//     recordWait; it is refused after that and may try again.
+//     pods.Patience; it is refused after that and may try again.
 //   - A record stands for the model of its UID: a model of the same name that
 //     was made later is not served by the old one's pods.
 package podidentity

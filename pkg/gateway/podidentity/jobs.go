@@ -4,20 +4,17 @@
 package podidentity
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/gateway"
+	"safebeam.dev/safebeam/pkg/gateway/pods"
 )
 
 // The audiences of the gateway, one for each role: a token that is good for
@@ -29,11 +26,6 @@ const (
 	AudienceAgent = "agent.gateway.safebeam.dev"
 )
 
-// recordWait is how long a pod waits for its record: the controller writes it
-// as soon as it sees the pod, so that it mostly is there before the container
-// has started.
-const recordWait = 10 * time.Second
-
 // Jobs tells which job the bearer of a pod's token is.
 type Jobs struct {
 	// Tokens asks the cluster who the bearer of a token is. It honours the
@@ -43,7 +35,7 @@ type Jobs struct {
 	Records *Records
 	// Model reads a model as it is now.
 	Model func(ctx context.Context, namespace, name string) (*tightbeamv1.TightbeamModel, error)
-	// wait is recordWait unless a test sets another.
+	// wait is pods.Patience unless a test sets another.
 	wait time.Duration
 }
 
@@ -51,15 +43,11 @@ var _ gateway.Jobs = &Jobs{}
 
 // AuthenticateJob implements gateway.Jobs.
 func (j *Jobs) AuthenticateJob(ctx context.Context, token string) (*gateway.Identity, error) {
-	uid, err := j.pod(ctx, token)
+	uid, err := pods.OfToken(ctx, j.Tokens, AudienceLLMJob, token)
 	if uid == "" || err != nil {
 		return nil, err
 	}
-	wait := j.wait
-	if wait == 0 {
-		wait = recordWait
-	}
-	pod, err := j.Records.await(ctx, uid, wait)
+	pod, err := j.Records.await(ctx, uid, cmp.Or(j.wait, pods.Patience))
 	if err != nil {
 		return nil, err
 	}
@@ -74,29 +62,4 @@ func (j *Jobs) AuthenticateJob(ctx context.Context, token string) (*gateway.Iden
 		return nil, err
 	}
 	return &gateway.Identity{Role: gateway.RoleLLMJob, Namespace: pod.ModelNamespace, Name: pod.Model, Job: pod.Job}, nil
-}
-
-// pod returns the UID of the pod that a token for LLM jobs is bound to, and ""
-// if it is not one.
-func (j *Jobs) pod(ctx context.Context, token string) (types.UID, error) {
-	wanted := authenticator.Audiences{AudienceLLMJob}
-	response, ok, err := j.Tokens.AuthenticateToken(authenticator.WithAudiences(ctx, wanted), token)
-	if err != nil && (ctx.Err() != nil || isUnavailable(err)) {
-		return "", err
-	}
-	// An audience that was not asked for would be that of a cluster whose
-	// TokenReview does not know audiences.
-	if err != nil || !ok || len(response.Audiences.Intersect(wanted)) == 0 {
-		return "", nil
-	}
-	uids := response.User.GetExtra()[serviceaccount.PodUIDKey]
-	if len(uids) != 1 || slices.Contains(uids, "") {
-		return "", nil // bound to no pod
-	}
-	return types.UID(uids[0]), nil
-}
-
-// isUnavailable tells a cluster that cannot be asked from one that says no.
-func isUnavailable(err error) bool {
-	return errors.As(err, new(apierrors.APIStatus)) || errors.As(err, new(*url.Error)) || errors.Is(err, context.DeadlineExceeded)
 }

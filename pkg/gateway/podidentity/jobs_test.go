@@ -6,7 +6,6 @@ package podidentity
 import (
 	"context"
 	"errors"
-	"net/url"
 	"testing"
 	"time"
 
@@ -15,11 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/serviceaccount"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/pods/podstest"
 	"safebeam.dev/safebeam/pkg/storage"
 )
 
@@ -51,28 +48,6 @@ func newPod() Pod {
 	return Pod{UID: types.UID(uuid.NewString()), ModelNamespace: "ns", Model: "m", ModelUID: "model", Job: "job"}
 }
 
-// cluster answers TokenReviews: a token is the UID of its pod.
-func cluster(audience string) authenticator.Token {
-	return authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-		switch token {
-		case "away":
-			return nil, false, &url.Error{Op: "Post", URL: "https://cluster", Err: errors.New("connection refused")}
-		case "bad":
-			return nil, false, errors.New("invalid bearer token")
-		}
-		asked, _ := authenticator.AudiencesFrom(ctx)
-		audiences := asked.Intersect(authenticator.Audiences{audience})
-		if len(audiences) == 0 {
-			return nil, false, nil
-		}
-		info := &user.DefaultInfo{Name: "system:serviceaccount:ns:default", Extra: map[string][]string{}}
-		if token != "unbound" {
-			info.Extra[serviceaccount.PodUIDKey] = []string{token}
-		}
-		return &authenticator.Response{User: info, Audiences: audiences}, true, nil
-	})
-}
-
 func models(uid types.UID) func(context.Context, string, string) (*tightbeamv1.TightbeamModel, error) {
 	return func(_ context.Context, namespace, name string) (*tightbeamv1.TightbeamModel, error) {
 		if uid == "" {
@@ -98,13 +73,14 @@ func TestPodIsWhatTheControllerSaid(t *testing.T) {
 		"a token for agents":             {token: string(pod.UID), audience: AudienceAgent, model: "model"},
 		"a token for the kube-apiserver": {token: string(pod.UID), audience: "https://kubernetes.default.svc", model: "model"},
 		"a token without a pod":          {token: "unbound", audience: AudienceLLMJob, model: "model"},
+		"a token of two pods":            {token: "twice", audience: AudienceLLMJob, model: "model"},
 		"a bad token":                    {token: "bad", audience: AudienceLLMJob, model: "model"},
 		"a pod nobody spoke of":          {token: uuid.NewString(), audience: AudienceLLMJob, model: "model", fails: true},
 		"a model that is gone":           {token: string(pod.UID), audience: AudienceLLMJob},
 		"another model of that name":     {token: string(pod.UID), audience: AudienceLLMJob, model: "another"},
 		"a cluster that is away":         {token: "away", audience: AudienceLLMJob, model: "model", fails: true},
 	} {
-		jobs := &Jobs{Tokens: cluster(c.audience), Records: records, Model: models(c.model), wait: time.Millisecond}
+		jobs := &Jobs{Tokens: podstest.Cluster(c.audience), Records: records, Model: models(c.model), wait: time.Millisecond}
 		identity, err := jobs.AuthenticateJob(t.Context(), c.token)
 		if (err != nil) != c.fails || (identity != nil) != c.known {
 			t.Errorf("%s: %+v, %v", name, identity, err)
@@ -119,7 +95,7 @@ func TestPodWaitsForItsRecord(t *testing.T) {
 	t.Parallel()
 	records := newTestRecords(t)
 	pod := newPod()
-	jobs := &Jobs{Tokens: cluster(AudienceLLMJob), Records: records, Model: models("model"), wait: time.Minute}
+	jobs := &Jobs{Tokens: podstest.Cluster(AudienceLLMJob), Records: records, Model: models("model"), wait: time.Minute}
 	known := make(chan error, 1)
 	go func() {
 		identity, err := jobs.AuthenticateJob(t.Context(), string(pod.UID))
@@ -128,13 +104,7 @@ func TestPodWaitsForItsRecord(t *testing.T) {
 		}
 		known <- err
 	}()
-	for { // until it waits
-		records.mu.Lock()
-		waiting := len(records.waiting)
-		records.mu.Unlock()
-		if waiting == 1 {
-			break
-		}
+	for records.awaited.Len() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := records.Bind(t.Context(), pod); err != nil {
@@ -143,7 +113,7 @@ func TestPodWaitsForItsRecord(t *testing.T) {
 	if err := <-known; err != nil {
 		t.Error(err)
 	}
-	if len(records.waiting) != 0 {
+	if records.awaited.Len() != 0 {
 		t.Error("a waiter is left behind")
 	}
 }

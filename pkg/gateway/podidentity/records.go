@@ -6,35 +6,27 @@ package podidentity
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage"
+
+	"safebeam.dev/safebeam/pkg/gateway/pods"
 )
 
 // Records are what the controller has said of pods. It is safe for concurrent
 // use.
 type Records struct {
 	storage storage.Interface
-
-	mu sync.Mutex
-	// waiting are those who wait for the record of a pod: closed when it is
-	// there. A name leaves with its last waiter.
-	waiting map[types.UID]*waiters
-}
-
-type waiters struct {
-	count int
-	there chan struct{}
+	awaited pods.Awaited
 }
 
 // NewRecords returns the records in s, which must encode with Codec below
 // ResourcePrefix and needs no watch cache.
 func NewRecords(s storage.Interface) *Records {
-	return &Records{storage: s, waiting: map[types.UID]*waiters{}}
+	return &Records{storage: s}
 }
 
 func key(uid types.UID) string { return ResourcePrefix + "/" + string(uid) }
@@ -55,12 +47,7 @@ func (r *Records) Bind(ctx context.Context, pod Pod) error {
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w := r.waiting[pod.UID]; w != nil {
-		close(w.there)
-		delete(r.waiting, pod.UID)
-	}
+	r.awaited.Tell(pod.UID)
 	return nil
 }
 
@@ -84,13 +71,13 @@ func (r *Records) List(ctx context.Context, namespace, model string) ([]Pod, err
 	if err != nil {
 		return nil, err
 	}
-	var pods []Pod
+	var ofModel []Pod
 	for _, pod := range all {
 		if pod.ModelNamespace == namespace && pod.Model == model {
-			pods = append(pods, pod)
+			ofModel = append(ofModel, pod)
 		}
 	}
-	return pods, nil
+	return ofModel, nil
 }
 
 func (r *Records) all(ctx context.Context) ([]Pod, error) {
@@ -98,20 +85,20 @@ func (r *Records) all(ctx context.Context) ([]Pod, error) {
 	if err := r.storage.GetList(ctx, ResourcePrefix+"/", storage.ListOptions{Predicate: storage.Everything, Recursive: true}, list); err != nil {
 		return nil, err
 	}
-	pods := make([]Pod, 0, len(list.Items))
+	all := make([]Pod, 0, len(list.Items))
 	for i := range list.Items {
-		pods = append(pods, list.Items[i].Pod)
+		all = append(all, list.Items[i].Pod)
 	}
-	return pods, nil
+	return all, nil
 }
 
 // Sweep drops the records of models that gone says are gone.
 func (r *Records) Sweep(ctx context.Context, gone func(ctx context.Context, pod Pod) (bool, error)) error {
-	pods, err := r.all(ctx)
+	all, err := r.all(ctx)
 	if err != nil {
 		return err
 	}
-	for _, pod := range pods {
+	for _, pod := range all {
 		isGone, err := gone(ctx, pod)
 		if err != nil {
 			return err
@@ -129,7 +116,7 @@ func (r *Records) Sweep(ctx context.Context, gone func(ctx context.Context, pod 
 // await returns the record of a pod, and waits for it if it is not there yet.
 // It returns nil if none has come in time.
 func (r *Records) await(ctx context.Context, uid types.UID, timeout time.Duration) (*Pod, error) {
-	there, leave := r.wait(uid)
+	there, leave := r.awaited.Wait(uid)
 	defer leave()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -151,25 +138,6 @@ func (r *Records) await(ctx context.Context, uid types.UID, timeout time.Duratio
 			return nil, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		}
-	}
-}
-
-// wait is told of a record that comes after this call.
-func (r *Records) wait(uid types.UID) (there <-chan struct{}, leave func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := r.waiting[uid]
-	if w == nil {
-		w = &waiters{there: make(chan struct{})}
-		r.waiting[uid] = w
-	}
-	w.count++
-	return w.there, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if w.count--; w.count == 0 && r.waiting[uid] == w {
-			delete(r.waiting, uid)
 		}
 	}
 }

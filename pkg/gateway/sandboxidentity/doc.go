@@ -12,6 +12,6 @@
 //     token that is stolen and used in another sandbox speaks for the pod that it
 //     was given to, which has its live connection already.
 //   - A pod that calls before its binding is there waits for it, at most
-//     bindingWait; it is sent away after that and may try again. A pod whose
+//     pods.Patience; it is sent away after that and may try again. A pod whose
 //     binding was dropped is told that its sandbox is over.
 package sandboxidentity

@@ -6,16 +6,13 @@ package sandboxidentity
 import (
 	"context"
 	"errors"
-	"net/url"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/serviceaccount"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
+	"safebeam.dev/safebeam/pkg/gateway/pods/podstest"
 	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
 )
 
@@ -44,32 +41,6 @@ func (records) Dropped(pod types.UID) bool { return pod == "dropped" }
 
 func over(b bindings.Binding) bool { return b.PodUID == "over" }
 
-// cluster answers TokenReviews: a token is the UID of its pod.
-func cluster(audience string) authenticator.Token {
-	return authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-		switch token {
-		case "away":
-			return nil, false, &url.Error{Op: "Post", URL: "https://cluster", Err: errors.New("connection refused")}
-		case "bad":
-			return nil, false, errors.New("invalid bearer token")
-		}
-		asked, _ := authenticator.AudiencesFrom(ctx)
-		audiences := asked.Intersect(authenticator.Audiences{audience})
-		if len(audiences) == 0 {
-			return nil, false, nil
-		}
-		info := &user.DefaultInfo{Name: "system:serviceaccount:ns:default", Extra: map[string][]string{}}
-		switch token {
-		case "unbound":
-		case "twice":
-			info.Extra[serviceaccount.PodUIDKey] = []string{"bound", "other"}
-		default:
-			info.Extra[serviceaccount.PodUIDKey] = []string{token}
-		}
-		return &authenticator.Response{User: info, Audiences: audiences}, true, nil
-	})
-}
-
 func TestATokenOfAPodOpensThatPodAlone(t *testing.T) {
 	t.Parallel()
 	for token, want := range map[string]error{
@@ -80,7 +51,7 @@ func TestATokenOfAPodOpensThatPodAlone(t *testing.T) {
 		"dropped": sandboxes.ErrGone,
 		"over":    sandboxes.ErrGone,
 	} {
-		p := &Pods{Tokens: cluster(Audience), Bindings: records{}, Over: over, wait: time.Millisecond}
+		p := &Pods{Tokens: podstest.Cluster(Audience), Bindings: records{}, Over: over, wait: time.Millisecond}
 		uid, err := p.Authenticate(t.Context(), token)
 		if !errors.Is(err, want) || want == nil && (err != nil || uid != types.UID(token)) {
 			t.Errorf("%s: %q, %v", token, uid, err)
@@ -91,7 +62,7 @@ func TestATokenOfAPodOpensThatPodAlone(t *testing.T) {
 func TestATokenOfAnotherAudienceIsNoSandboxs(t *testing.T) {
 	t.Parallel()
 	for _, audience := range []string{"llm-job.gateway.safebeam.dev", "https://kubernetes.default.svc", ""} {
-		p := &Pods{Tokens: cluster(audience), Bindings: records{}}
+		p := &Pods{Tokens: podstest.Cluster(audience), Bindings: records{}}
 		if uid, err := p.Authenticate(t.Context(), "bound"); !errors.Is(err, sandboxes.ErrUnauthenticated) {
 			t.Errorf("audience %q: %q, %v", audience, uid, err)
 		}
@@ -100,7 +71,7 @@ func TestATokenOfAnotherAudienceIsNoSandboxs(t *testing.T) {
 
 func TestWhatCannotBeToldNowIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	p := &Pods{Tokens: cluster(Audience), Bindings: records{}, wait: time.Millisecond}
+	p := &Pods{Tokens: podstest.Cluster(Audience), Bindings: records{}, wait: time.Millisecond}
 	for _, token := range []string{"away", "unknown"} {
 		_, err := p.Authenticate(t.Context(), token)
 		if err == nil || errors.Is(err, sandboxes.ErrUnauthenticated) || errors.Is(err, sandboxes.ErrGone) {
@@ -112,7 +83,7 @@ func TestWhatCannotBeToldNowIsTriedAgain(t *testing.T) {
 func TestAPodThatComesBeforeItsBindingWaits(t *testing.T) {
 	t.Parallel()
 	r := records{late: make(chan struct{})}
-	p := &Pods{Tokens: cluster(Audience), Bindings: r}
+	p := &Pods{Tokens: podstest.Cluster(Audience), Bindings: r}
 	done := make(chan error)
 	go func() {
 		_, err := p.Authenticate(context.Background(), "late")

@@ -21,7 +21,7 @@ import (
 type Tokens struct {
 	bindings Bindings
 	over     func(bindings.Binding) bool
-	// wait is bindingWait unless a test sets another.
+	// wait is pods.Patience unless a test sets another.
 	wait time.Duration
 
 	mu sync.Mutex

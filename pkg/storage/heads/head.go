@@ -7,10 +7,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/storage/record"
 )
 
 // ResourcePrefix is the folder of the heads in the store.
@@ -95,12 +95,5 @@ func (l *HeadList) DeepCopyObject() runtime.Object {
 	return out
 }
 
-// Codec encodes heads for the store. The scheme is the package's own: heads
-// are served by no API.
-func Codec() runtime.Codec {
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(groupVersion, &Head{}, &HeadList{})
-	scheme.AddKnownTypes(schema.GroupVersion{Group: groupVersion.Group, Version: runtime.APIVersionInternal}, &Head{}, &HeadList{})
-	metav1.AddToGroupVersion(scheme, groupVersion)
-	return serializer.NewCodecFactory(scheme).LegacyCodec(groupVersion)
-}
+// Codec encodes heads for the store.
+func Codec() runtime.Codec { return record.Codec(groupVersion, &Head{}, &HeadList{}) }
