@@ -33,13 +33,21 @@ saves the store while it is in use, and the server defragments it by itself.`,
 	return command
 }
 
+// onlyDataDir refuses arguments, of which a directory is the likely one.
+func onlyDataDir(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument, not %q: the data directory is named by --data-dir", command.CommandPath(), args[0])
+	}
+	return nil
+}
+
 func newCheck(dir func() string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Read all of the store and tell whether it is sound",
 		Long: `Read every page, record and checksum of the store and tell what is in it.
 Nothing is changed. Exits with 1 if something is wrong, and names it.`,
-		Args: cobra.NoArgs,
+		Args: onlyDataDir,
 		RunE: func(command *cobra.Command, _ []string) error {
 			report, err := bbolt.Check(command.Context(), dir())
 			if err != nil {
@@ -164,7 +172,7 @@ func newDefrag(dir func() string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "defrag",
 		Short: "Give unused space back to the file system",
-		Args:  cobra.NoArgs,
+		Args:  onlyDataDir,
 		RunE: func(command *cobra.Command, _ []string) error {
 			report, err := bbolt.Defrag(command.Context(), dir())
 			if err != nil {

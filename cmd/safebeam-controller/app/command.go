@@ -17,8 +17,9 @@ func NewCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "safebeam-controller",
 		Short: "The loops of Safebeam on a cluster",
-		Long: `Run the jobs of models as Kubernetes Jobs, and delete turns and conversations
-whose time is over. Of several processes, the holder of a Lease works.`,
+		Long: `Run the jobs of models as Kubernetes Jobs and sandboxes as pods, keep warm pools
+at their size, write the statuses of all of them, and delete what its time is
+over for. Of several processes, the holder of a Lease works.`,
 		Args:          cobra.NoArgs,
 		Version:       version.Get().String(),
 		SilenceUsage:  true,

@@ -95,7 +95,7 @@ func (r *Roots) split(path string) (fd int, rel string, err error) {
 		}
 	}
 	if best < 0 {
-		return -1, "", &outsideError{path, "is not beneath a writable path"}
+		return -1, "", &outsideError{path, "not beneath a writable path of the sandbox (spec.filesystem.writablePaths); a command reaches the rest"}
 	}
 	rel = strings.TrimPrefix(strings.TrimPrefix(clean, r.roots[best].path), "/")
 	if rel == "" {
