@@ -108,7 +108,7 @@ type ExecutionStatus struct {
 	// phase is Queued, Running, Succeeded, Failed, TimedOut, Cancelled or Lost.
 	// +optional
 	Phase ExecutionPhase `json:"phase,omitempty"`
-	// reason says in a word why, such as OOMKilled or SandboxTerminated.
+	// reason says in a word why, such as OOMKilled or SandboxDeleted.
 	// +optional
 	Reason string `json:"reason,omitempty"`
 	// message says it in a sentence.

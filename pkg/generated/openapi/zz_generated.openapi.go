@@ -5651,7 +5651,7 @@ func schema_safebeam_apis_llmsafespace_v1_ExecutionStatus(ref common.ReferenceCa
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason says in a word why, such as OOMKilled or SandboxTerminated.",
+							Description: "reason says in a word why, such as OOMKilled or SandboxDeleted.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

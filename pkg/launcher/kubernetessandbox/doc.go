@@ -10,8 +10,9 @@
 //     restarted controller goes on where the last one stopped.
 //   - No pod is made in a namespace before the NetworkPolicy is there that closes
 //     all of them: nothing in, nothing out but the gateway. What a sandbox may
-//     reach besides is a policy of its own that only opens. A policy that somebody
-//     changed is put right before the next pod.
+//     reach besides is a policy of its own that only opens. What somebody does to
+//     the policy of a namespace with pods is put right within seconds, and before
+//     the next pod; a pod's own that somebody deletes is made again.
 //   - No guest runs before sandboxd has reached the gateway: what starts in a pod
 //     until then is ours.
 //   - A pod has no token of the cluster: the one that it has is for our audience.

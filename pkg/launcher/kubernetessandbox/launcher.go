@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -58,6 +57,10 @@ type Launcher struct {
 	deleting map[types.UID]time.Time
 	// gone are pods that went by themselves, and how.
 	gone map[cache.ObjectName]launcher.Pod
+	// lost are the policies of single pods that somebody else deleted, closed those
+	// that we delete.
+	lost   map[cache.ObjectName]*networkingv1.NetworkPolicy
+	closed map[cache.ObjectName]bool
 	// stuck is why pods do not start, as far as events say.
 	stuck map[types.UID]why
 	// pulls are the images that cannot be had, and why.
@@ -95,7 +98,7 @@ func New(ctx context.Context, options Options) (*Launcher, error) {
 	l := &Launcher{
 		options: options, port: port, gateway: &gatewayAddress{host: host, resolve: options.Resolve, clock: options.Clock},
 		fresh: map[cache.ObjectName]fresh{}, deleting: map[types.UID]time.Time{}, gone: map[cache.ObjectName]launcher.Pod{}, stuck: map[types.UID]why{},
-		pulls: map[string]string{},
+		lost: map[cache.ObjectName]*networkingv1.NetworkPolicy{}, closed: map[cache.ObjectName]bool{}, pulls: map[string]string{},
 	}
 	return l, l.watch(ctx)
 }
@@ -187,33 +190,6 @@ func (l *Launcher) checkRuntimeClass(ctx context.Context, spec launcher.PodSpec)
 	return nil
 }
 
-// ensurePolicy has a policy be as it is wanted.
-func (l *Launcher) ensurePolicy(ctx context.Context, wanted *networkingv1.NetworkPolicy) error {
-	if obj, exists, err := l.policies.GetStore().GetByKey(wanted.Namespace + "/" + wanted.Name); err == nil && exists {
-		if equality.Semantic.DeepEqual(obj.(*networkingv1.NetworkPolicy).Spec, wanted.Spec) {
-			return nil
-		}
-	}
-	policies := l.options.Client.NetworkingV1().NetworkPolicies(wanted.Namespace)
-	_, err := policies.Create(ctx, wanted, metav1.CreateOptions{FieldManager: fieldManager})
-	if !apierrors.IsAlreadyExists(err) {
-		return err
-	}
-	found, err := policies.Get(ctx, wanted.Name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	if equality.Semantic.DeepEqual(found.Spec, wanted.Spec) {
-		return nil // the informer is behind
-	}
-	if found.Labels[LabelType] != TypeSandbox {
-		return fmt.Errorf("there is a NetworkPolicy %q that is not ours: remove it", wanted.Name)
-	}
-	found.Spec = wanted.Spec
-	_, err = policies.Update(ctx, found, metav1.UpdateOptions{FieldManager: fieldManager})
-	return err
-}
-
 // ensureClaim makes the volume of a sandbox that asks for one. It leaves with the
 // sandbox, not with the pod.
 func (l *Launcher) ensureClaim(ctx context.Context, spec launcher.PodSpec) error {
@@ -256,23 +232,6 @@ func (l *Launcher) explain(spec launcher.PodSpec, what string, err error) error 
 		return &launcher.Refusal{Reason: launcher.ReasonPodForbidden, Message: fmt.Sprintf("the cluster refuses the %s: %v", what, err)}
 	}
 	return fmt.Errorf("making the %s of %s %s/%s: %w", what, spec.Owner.Kind, spec.Owner.Namespace, spec.Owner.Name, err)
-}
-
-// Open has the pod's own policy be as access says.
-func (l *Launcher) Open(ctx context.Context, pod launcher.Pod, from string, access *llmsafespacev1.NetworkAccess) error {
-	wanted := l.options.opening(pod.Namespace, pod.Name, pod.UID, from, access)
-	if wanted != nil {
-		return l.ensurePolicy(ctx, wanted)
-	}
-	_, exists, err := l.policies.GetStore().GetByKey(pod.Namespace + "/" + pod.Name)
-	if err != nil || !exists {
-		return err
-	}
-	err = l.options.Client.NetworkingV1().NetworkPolicies(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // Delete deletes the Pod. It is seen as stopping until its node has said that it
@@ -384,7 +343,8 @@ func (l *Launcher) observe(pod *corev1.Pod) launcher.Pod {
 // Wait waits for the watches that New started; its context must have ended.
 func (l *Launcher) Wait() { l.informers.Wait() }
 
-// Run looks after pods that do not start, until ctx ends. Pods go on.
+// Run looks after pods that do not start, and after our policies, until ctx ends.
+// Pods go on.
 func (l *Launcher) Run(ctx context.Context) error {
 	ticker := l.options.Clock.NewTicker(lookPeriod)
 	defer ticker.Stop()
@@ -395,6 +355,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		case <-ticker.C():
 		}
 		l.tidy()
+		l.keepPolicies(ctx)
 		for _, obj := range l.pods.GetStore().List() {
 			pod := obj.(*corev1.Pod)
 			if err := l.lookAfter(ctx, pod); err != nil && ctx.Err() == nil {

@@ -6,6 +6,7 @@ package kubernetessandbox
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -248,6 +249,98 @@ func TestTheNetworkIsOpenedAndClosedAsAsked(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the policy stays")
+		}
+	}
+}
+
+func TestPoliciesThatSomebodyDeletesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	pod := w.launch(nil)
+	w.until(launcher.PodPending)
+	access := &llmsafespacev1.NetworkAccess{Egress: []llmsafespacev1.NetworkRule{{CIDR: "192.0.2.0/24"}}}
+	if err := w.Open(t.Context(), pod, "agents", access); err != nil {
+		t.Fatal(err)
+	}
+	policies := w.client.NetworkingV1().NetworkPolicies("agents")
+	opening, err := policies.Get(t.Context(), pod.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{PolicyName, pod.Name} {
+		w.eventually("the policy "+name+" is known", func() bool { return w.knowsPolicy(name) })
+		if err := policies.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("the policy "+name+" is there again", func() bool {
+			w.keepPolicies(t.Context())
+			_, err := policies.Get(t.Context(), name, metav1.GetOptions{})
+			return err == nil
+		})
+	}
+	again, err := policies.Get(t.Context(), pod.Name, metav1.GetOptions{})
+	if err != nil || !reflect.DeepEqual(again.Spec, opening.Spec) || !reflect.DeepEqual(again.OwnerReferences, opening.OwnerReferences) {
+		t.Errorf("made again as %+v, %v", again, err)
+	}
+
+	// One that we delete stays away.
+	w.eventually("the policy is known", func() bool { return w.knowsPolicy(pod.Name) })
+	if err := w.Open(t.Context(), pod, "agents", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the policy is gone", func() bool { return !w.knowsPolicy(pod.Name) })
+	w.eventually("its end is told", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.closed) == 0
+	})
+	w.keepPolicies(t.Context())
+	if _, err := policies.Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("a closed pod is open again: %v", err)
+	}
+}
+
+func TestThePolicyOfAPodThatWentIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	pod := w.launch(nil)
+	access := &llmsafespacev1.NetworkAccess{Egress: []llmsafespacev1.NetworkRule{{CIDR: "192.0.2.0/24"}}}
+	if err := w.Open(t.Context(), pod, "agents", access); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the policy is known", func() bool { return w.knowsPolicy(pod.Name) })
+	if err := w.client.CoreV1().Pods("agents").Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.until(launcher.PodGone)
+	if err := w.client.NetworkingV1().NetworkPolicies("agents").Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lost := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.lost)
+	}
+	w.eventually("the loss is told", func() bool { return lost() == 1 })
+	w.keepPolicies(t.Context())
+	if _, err := w.client.NetworkingV1().NetworkPolicies("agents").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("it is there again: %v", err)
+	}
+	if lost() != 0 {
+		t.Error("its loss is remembered")
+	}
+}
+
+func (w *world) knowsPolicy(name string) bool {
+	_, exists, _ := w.policies.GetStore().GetByKey("agents/" + name)
+	return exists
+}
+
+func (w *world) eventually(what string, is func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("never: %s", what)
 		}
 	}
 }

@@ -41,6 +41,9 @@ func (l *Launcher) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := l.policies.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: l.policyLeft}); err != nil {
+		return err
+	}
 	l.informers.Go(func() { l.pods.RunWithContext(ctx) })
 	l.informers.Go(func() { l.policies.RunWithContext(ctx) })
 	if !cache.WaitForCacheSync(ctx.Done(), pods.HasSynced, l.policies.HasSynced) {

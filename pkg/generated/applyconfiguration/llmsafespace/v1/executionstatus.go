@@ -19,7 +19,7 @@ import (
 type ExecutionStatusApplyConfiguration struct {
 	// phase is Queued, Running, Succeeded, Failed, TimedOut, Cancelled or Lost.
 	Phase *llmsafespacev1.ExecutionPhase `json:"phase,omitempty"`
-	// reason says in a word why, such as OOMKilled or SandboxTerminated.
+	// reason says in a word why, such as OOMKilled or SandboxDeleted.
 	Reason *string `json:"reason,omitempty"`
 	// message says it in a sentence.
 	Message *string `json:"message,omitempty"`
