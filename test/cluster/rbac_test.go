@@ -100,7 +100,7 @@ func TestPodsOfTheControllerAreHeldByAPolicy(t *testing.T) {
 			t.Errorf("policy %s is on others than the controller: %+v", name, spec.MatchConditions)
 		}
 	}
-	for _, resource := range []string{"pods", "jobs", "pods/ephemeralcontainers", "deployments"} {
+	for _, resource := range []string{"pods", "jobs", "pods/ephemeralcontainers", "deployments", "networkpolicies", "persistentvolumeclaims"} {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(policies)), func(policy admissionv1.ValidatingAdmissionPolicy) bool {
 			return slices.ContainsFunc(policy.Spec.MatchConstraints.ResourceRules, func(rule admissionv1.NamedRuleWithOperations) bool {
 				return slices.Contains(rule.Resources, resource) && slices.Contains(rule.Operations, admissionv1.Create) && slices.Contains(rule.Operations, admissionv1.Update)
