@@ -167,6 +167,42 @@ func TestAStreamIsThatOfTheTurnThatHasTheName(t *testing.T) {
 	}
 }
 
+func TestAReaderMayComeBeforeItsTurn(t *testing.T) {
+	t.Parallel()
+	s, api := start(t, servertest.Settings{})
+	for i := range 10 {
+		name := fmt.Sprint("t", i)
+		path := group + "turns/" + name + "/log?follow=true&waitSeconds=30"
+		if i%2 == 0 {
+			path = group + "turns/" + name + "/stream?waitSeconds=30"
+		}
+		opened := make(chan *http.Response)
+		go func() { opened <- open(t, s, path) }()
+		if _, err := api.Turns(namespace).Create(t.Context(), turn(name, "c", "hi"), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		job := pull(t, s)
+		job.say("one")
+		response := <-opened
+		if response.StatusCode != http.StatusOK {
+			t.Fatal(response.Status, read(t, response))
+		}
+		reader := &events{t, bufio.NewScanner(response.Body)}
+		for i, want := range []tightbeamv1.TurnEventType{tightbeamv1.TurnEventStarted, tightbeamv1.TurnEventBlockDelta} {
+			if event := reader.next(); event.Type != want || event.Number != int64(i+1) {
+				t.Errorf("%s: event %d is %+v", path, i+1, event)
+			}
+		}
+		job.finish("one")
+		if event := reader.next(); event.Type != tightbeamv1.TurnEventCompleted {
+			t.Errorf("%s: it ends with %+v", path, event)
+		}
+	}
+	if response := open(t, s, group+"turns/none/log?waitSeconds=1"); response.StatusCode != http.StatusNotFound {
+		t.Errorf("a turn that does not come: %s", response.Status)
+	}
+}
+
 func TestStreamsAreRefusedByParameter(t *testing.T) {
 	t.Parallel()
 	s, api := start(t, servertest.Settings{})
@@ -182,6 +218,9 @@ func TestStreamsAreRefusedByParameter(t *testing.T) {
 		"turns/t/log?after=-1":                          {http.StatusBadRequest, "after"},
 		"turns/t/log?since=1":                           {http.StatusBadRequest, `unknown parameter \"since\"`},
 		"turns/none/log":                                {http.StatusNotFound, "none"},
+		"turns/t/log?waitSeconds=31":                    {http.StatusBadRequest, "waitSeconds is at most 30"},
+		"turns/t/stream?waitSeconds=-1":                 {http.StatusBadRequest, "waitSeconds"},
+		"conversations/c/log?waitSeconds=1":             {http.StatusBadRequest, "unknown parameter"},
 		"conversations/c/log?after=99&view=raw":         {http.StatusGone, "after"},
 		"conversations/c/log?view=all":                  {http.StatusBadRequest, "view"},
 		"conversations/c/log?view=provider&follow=true": {http.StatusBadRequest, "view=raw"},

@@ -42,13 +42,16 @@ type api struct {
 	cancelled chan struct{}
 	// refuse answers the next creations.
 	refuse []error
+	// together: a creation is answered when somebody reads the turn.
+	together bool
+	reading  chan struct{}
 	// cut breaks the connection of the next creations, after they were done.
 	cut int
 }
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
-	a := &api{t: t, turns: map[string]*tightbeamv1.Turn{}, conversations: map[string]*tightbeamv1.Conversation{}, cancelled: make(chan struct{})}
+	a := &api{t: t, turns: map[string]*tightbeamv1.Turn{}, conversations: map[string]*tightbeamv1.Conversation{}, cancelled: make(chan struct{}), reading: make(chan struct{}, 10)}
 	mux := http.NewServeMux()
 	const path = "/apis/tightbeam.dev/v1/namespaces/{namespace}/"
 	mux.HandleFunc("POST "+path+"turns", func(w http.ResponseWriter, r *http.Request) { create(a, w, r, a.turns, "turns") })
@@ -114,6 +117,9 @@ func create[T metav1.Object](a *api, w http.ResponseWriter, r *http.Request, sto
 		a.cut--
 		panic(http.ErrAbortHandler)
 	}
+	if a.together {
+		<-a.reading
+	}
 	reply(w, http.StatusCreated, obj)
 }
 
@@ -129,6 +135,7 @@ func get[T metav1.Object](a *api, w http.ResponseWriter, r *http.Request, stored
 }
 
 func (a *api) stream(w http.ResponseWriter, r *http.Request) {
+	a.reading <- struct{}{}
 	for i, event := range a.answer {
 		event.Number = int64(i + 1)
 		_ = json.NewEncoder(w).Encode(event)

@@ -240,17 +240,18 @@ func (c *chat) say(ctx context.Context, text string, interrupts <-chan os.Signal
 			Agent:        c.agent,
 		},
 	}
+	watched, stop := context.WithCancel(ctx)
+	defer stop()
+	answer := expect(watched, c.clients, turn)
 	turn, _, err = createTurn(ctx, c.clients, turn, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	c.images = nil
 
-	watched, stop := context.WithCancel(ctx)
-	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- followTurn(watched, c.clients, turn, newRenderer(c.streams.Out, c.streams.ErrOut, c.showThinking))
+		ended <- followTurn(watched, c.clients, turn, answer, newRenderer(c.streams.Out, c.streams.ErrOut, c.showThinking))
 	}()
 	for interrupted := false; ; {
 		select {

@@ -105,6 +105,11 @@ leaves the turn running.`,
 		if err != nil {
 			return err
 		}
+		var answer *client.Expected
+		if f.follow {
+			answer = expect(command.Context(), clients.TightbeamV1(), turn)
+			defer answer.Close()
+		}
 		created, existed, err := createTurn(command.Context(), clients.TightbeamV1(), turn, creation.Options())
 		if err != nil {
 			return request.Explain(err)
@@ -116,7 +121,7 @@ leaves the turn running.`,
 			return creation.Show(created, streams)
 		}
 		fmt.Fprintf(streams.ErrOut, "turn.tightbeam.dev/%s %s\n", created.Name, creation.Word())
-		err = followTurn(command.Context(), clients.TightbeamV1(), created, newRenderer(streams.Out, streams.ErrOut, f.showThinking))
+		err = followTurn(command.Context(), clients.TightbeamV1(), created, answer, newRenderer(streams.Out, streams.ErrOut, f.showThinking))
 		if errors.Is(err, context.Canceled) {
 			return fmt.Errorf("interrupted; the turn goes on, see `kubectl get turn %s -n %s`", created.Name, namespace)
 		}
@@ -190,13 +195,18 @@ func createTurn(ctx context.Context, client tightbeamclient.TightbeamV1Interface
 	return created, false, err
 }
 
-// followTurn shows a turn to its end. A turn that does not succeed is a
-// *TurnFailedError.
-func followTurn(ctx context.Context, clients tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn, show *renderer) error {
+// expect opens the stream of a turn that is about to be created.
+func expect(ctx context.Context, clients tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn) *client.Expected {
+	return client.Expect(ctx, clients.RESTClient(), turn.Namespace, turn.Name)
+}
+
+// followTurn shows the answer of a turn to its end. A turn that does not succeed
+// is a *TurnFailedError.
+func followTurn(ctx context.Context, clients tightbeamclient.TightbeamV1Interface, turn *tightbeamv1.Turn, answer *client.Expected, show *renderer) error {
 	if why := unready(ctx, clients, turn); why != "" {
 		show.note("waiting for the model %s, which is not ready: %s", turn.Status.Model, why)
 	}
-	for event, err := range client.StreamFrom(ctx, clients.RESTClient(), turn.Namespace, turn.Name, 0) {
+	for event, err := range answer.Events() {
 		if err != nil {
 			show.endLine()
 			return err

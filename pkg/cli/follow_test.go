@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
@@ -35,6 +36,34 @@ func TestFollowShowsTheAnswerAndNothingElse(t *testing.T) {
 	}
 	if !strings.HasPrefix(notes, "turn.tightbeam.dev/"+a.only().Name+" created\n") || !strings.Contains(notes, "waits for the results") {
 		t.Errorf("noted %q", notes)
+	}
+}
+
+// It need not wait for the answer to the creation: the name is its own.
+func TestTheAnswerIsAwaitedWhileTheTurnIsCreated(t *testing.T) {
+	for _, c := range []struct {
+		input string
+		args  []string
+	}{
+		{"", []string{"kubectl-create-turn", "tea", "-m", "hi", "--follow"}},
+		{"hi\n", []string{"kubectl-chat", "tea"}},
+	} {
+		a := newAPI(t)
+		a.conversations["tea"] = &tightbeamv1.Conversation{ObjectMeta: metav1.ObjectMeta{Name: "tea"}}
+		a.together = true
+		a.answer = []tightbeamv1.TurnEvent{text("Two"), completed("Two", tightbeamv1.StopEndTurn)}
+		if out, _, err := a.run(c.args[0], c.input, c.args[1:]...); err != nil || out != "Two\n" {
+			t.Errorf("%v printed %q, %v", c.args, out, err)
+		}
+	}
+}
+
+func TestNothingIsShownOfATurnThatSomebodyElseCreated(t *testing.T) {
+	a := newAPI(t)
+	a.answer = []tightbeamv1.TurnEvent{text("theirs"), completed("theirs", tightbeamv1.StopEndTurn)}
+	a.refuse = []error{apierrors.NewAlreadyExists(tightbeamv1.Resource("turns"), "first")}
+	if out, notes, err := a.run("kubectl-create-turn", "", "tea", "--name", "first", "-m", "hi", "--follow"); err == nil || strings.Contains(out+notes, "theirs") {
+		t.Errorf("printed %q and %q, %v", out, notes, err)
 	}
 }
 

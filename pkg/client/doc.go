@@ -11,4 +11,6 @@
 //   - The sequence ends after the terminal event, or with one error.
 //   - A line that was cut by a broken connection is never taken for an event.
 //   - A reader holds no work: it may go away at any time.
+//   - A stream that was opened beside the create of its turn differs in nothing
+//     but the time.
 package client

@@ -31,19 +31,23 @@ func Stream(ctx context.Context, config *rest.Config, namespace, turn string, af
 // clientset has. Its timeout must be zero.
 func StreamFrom(ctx context.Context, client rest.Interface, namespace, turn string, after int64) iter.Seq2[tightbeamv1.TurnEvent, error] {
 	return func(yield func(tightbeamv1.TurnEvent, error) bool) {
-		f := &follower[tightbeamv1.TurnEvent]{
-			// turns/log and not turns/stream: kube-apiserver knows log as a
-			// request that takes long, and does not cut it after a minute.
-			open: func(ctx context.Context, after int64) (io.ReadCloser, error) {
-				return openLog(ctx, client, namespace, "turns", turn, after, true)
-			},
-			number:   func(e *tightbeamv1.TurnEvent) int64 { return e.Number },
-			terminal: func(e *tightbeamv1.TurnEvent) bool { return e.Type.Terminal() },
-			after:    after,
-		}
+		f := turnFollower(client, namespace, turn, after)
 		if err := f.run(ctx, yield); err != nil {
 			yield(tightbeamv1.TurnEvent{}, fmt.Errorf("reading turn %s/%s: %w", namespace, turn, err))
 		}
+	}
+}
+
+func turnFollower(client rest.Interface, namespace, turn string, after int64) *follower[tightbeamv1.TurnEvent] {
+	return &follower[tightbeamv1.TurnEvent]{
+		// turns/log and not turns/stream: kube-apiserver knows log as a
+		// request that takes long, and does not cut it after a minute.
+		open: func(ctx context.Context, after int64) (io.ReadCloser, error) {
+			return openLog(ctx, client, namespace, "turns", turn, after, true)
+		},
+		number:   func(e *tightbeamv1.TurnEvent) int64 { return e.Number },
+		terminal: func(e *tightbeamv1.TurnEvent) bool { return e.Type.Terminal() },
+		after:    after,
 	}
 }
 

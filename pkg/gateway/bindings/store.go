@@ -17,7 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/utils/clock"
 
-	"safebeam.dev/safebeam/pkg/gateway/pods"
+	"safebeam.dev/safebeam/pkg/gateway/awaited"
 )
 
 // buried is how long it is remembered that a pod was dropped: far longer than
@@ -38,7 +38,7 @@ type Store struct {
 	tombs   map[types.UID]Binding
 	buriedQ []tomb
 	// awaited are told of under mu, so that nobody misses it who has looked.
-	awaited pods.Awaited
+	awaited awaited.Names[types.UID]
 }
 
 // entry is a pod that is bound, or being written.

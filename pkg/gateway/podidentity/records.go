@@ -13,14 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage"
 
-	"safebeam.dev/safebeam/pkg/gateway/pods"
+	"safebeam.dev/safebeam/pkg/gateway/awaited"
 )
 
 // Records are what the controller has said of pods. It is safe for concurrent
 // use.
 type Records struct {
 	storage storage.Interface
-	awaited pods.Awaited
+	awaited awaited.Names[types.UID]
 }
 
 // NewRecords returns the records in s, which must encode with Codec below

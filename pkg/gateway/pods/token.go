@@ -7,12 +7,18 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 )
+
+// Patience is how long a pod waits until the controller has said whose it is. The
+// controller does as soon as it knows the pod, so that it mostly has before the
+// container has started.
+const Patience = 10 * time.Second
 
 // OfToken returns the UID of the pod that a token for the audience is bound to, and
 // "" if it is no such token. tokens asks the cluster who the bearer is; it honours

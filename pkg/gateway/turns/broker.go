@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/awaited"
 	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
@@ -74,6 +75,8 @@ type Broker struct {
 	store   store
 	flusher *events.Flusher[*turn]
 	logger  klog.Logger
+	// awaited are the names that readers wait for.
+	awaited awaited.Names[types.NamespacedName]
 
 	// tasks are what goes on after its cause has returned: following up on
 	// ended turns, timers that fired. ctx ends them.
@@ -249,29 +252,6 @@ func (b *Broker) find(uid types.UID) *turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.turns[uid]
-}
-
-// Unfinished returns the turn of that name as it is in memory; nil if there is
-// none, or if it is not known to be unfinished. It is never another one than a
-// read of the store would find: creates and deletions pass here before they are
-// answered.
-func (b *Broker) Unfinished(namespace, name string) *tightbeamv1.Turn {
-	b.mu.Lock()
-	t := b.named[types.NamespacedName{Namespace: namespace, Name: name}]
-	b.mu.Unlock()
-	if t == nil {
-		return nil
-	}
-	return t.current()
-}
-
-// unname takes the name from a turn that has ended or was deleted. The caller
-// holds Broker.mu.
-func (b *Broker) unname(t *turn) {
-	key := types.NamespacedName{Namespace: t.namespace, Name: t.name}
-	if b.named[key] == t {
-		delete(b.named, key)
-	}
 }
 
 // Wrap returns the storage of turns with the broker in its path: inner stores

@@ -102,7 +102,7 @@ func (b *Broker) stored(c *conversation, t *turn) (preempted []*turn, by *heads.
 	c.queue[i].turn = t
 	b.turns[t.uid] = t
 	if !c.queue[i].deleted {
-		b.named[types.NamespacedName{Namespace: t.namespace, Name: t.name}] = t
+		b.name(t)
 	} else if !b.stopped {
 		b.tasks.Go(func() { t.vanished(b.ctx) })
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,6 +78,17 @@ func (q *Query) Count(name string) int64 {
 		return 0
 	}
 	return number
+}
+
+// Seconds is a parameter that is a number of seconds, from 0 to a bound; 0 if it
+// is not given.
+func (q *Query) Seconds(name string, most time.Duration) time.Duration {
+	seconds := q.Count(name)
+	if bound := int64(most / time.Second); seconds > bound {
+		q.refuse(name, fmt.Sprintf("%s is at most %d, not %d", name, bound, seconds))
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // Bool is a parameter that is true or false.

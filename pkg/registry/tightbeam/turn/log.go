@@ -7,7 +7,6 @@ import (
 	"context"
 	"net/http"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -21,6 +20,9 @@ type Events interface {
 	// Unfinished returns the turn that has the name now, if that is known
 	// without reading it; nil if not.
 	Unfinished(namespace, name string) *v1.Turn
+	// Created returns a channel that is closed when a turn of the name is
+	// created from now on. leave is called once nobody waits for it.
+	Created(namespace, name string) (created <-chan struct{}, leave func())
 	// Open reads the events of a turn after a number: to the terminal event
 	// if follow is set, else as far as they are there. A cursor past the last
 	// event, or before what is kept, is a stream.CursorError.
@@ -46,23 +48,20 @@ func (*LogREST) New() runtime.Object { return &v1.Turn{} }
 
 // Connect serves one request.
 func (r *LogREST) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
-	turn := r.events.Unfinished(request.NamespaceValue(ctx), name)
-	if turn == nil {
-		var obj runtime.Object
-		var err error
-		stream.Aside(func() { obj, err = r.turns.Get(ctx, name, &metav1.GetOptions{}) })
-		if err != nil {
-			return nil, err
-		}
-		turn = obj.(*v1.Turn)
-	}
+	namespace := request.NamespaceValue(ctx)
 	return r.streams.Handler(responder, func(req *http.Request) (stream.Reader, error) {
 		query := stream.NewQuery(req)
 		after := query.After()
 		follow := query.Bool("follow", r.follow)
+		wait := query.Seconds("waitSeconds", maxWait)
 		if err := query.Err(); err != nil {
 			return nil, err
 		}
-		return r.events.Open(req.Context(), turn, after, follow)
+		ctx := request.WithNamespace(req.Context(), namespace)
+		turn, err := r.find(ctx, name, wait)
+		if err != nil {
+			return nil, err
+		}
+		return r.events.Open(ctx, turn, after, follow)
 	}), nil
 }

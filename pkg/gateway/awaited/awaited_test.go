@@ -1,13 +1,13 @@
 // Copyright 2026 The Safebeam Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package pods
+package awaited
 
 import "testing"
 
 func TestWhoWaitsIsToldAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	var a Awaited
+	var a Names[string]
 	a.Tell("early") // nobody waits
 	first, leaveFirst := a.Wait("pod")
 	second, leaveSecond := a.Wait("pod")
@@ -17,7 +17,7 @@ func TestWhoWaitsIsToldAndLeavesNothing(t *testing.T) {
 	<-second
 	select {
 	case <-other:
-		t.Error("told of another pod")
+		t.Error("told of another name")
 	default:
 	}
 	// Told is not there: who waits now is told of the next time.
