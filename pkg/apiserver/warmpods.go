@@ -17,7 +17,6 @@ import (
 	"safebeam.dev/safebeam/pkg/controller/warmpod"
 	"safebeam.dev/safebeam/pkg/gateway/executions"
 	"safebeam.dev/safebeam/pkg/gateway/warmpods"
-	"safebeam.dev/safebeam/pkg/generated/clientset/versioned"
 	informers "safebeam.dev/safebeam/pkg/generated/informers/externalversions/llmsafespace/v1"
 )
 
@@ -49,7 +48,7 @@ func newWarm(s *SandboxStorages) *warm {
 
 // add has the loops run beside the server.
 func (w *warm) add(server *Server, s *SandboxStorages, config *rest.Config) error {
-	client, err := versioned.NewForConfig(config)
+	client, err := server.Storages.NewClient(config)
 	if err != nil {
 		return err
 	}

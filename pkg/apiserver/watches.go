@@ -20,9 +20,9 @@ import (
 )
 
 // NewClient returns a client of the server for what runs in its process. Its
-// watches of what changes with every turn come from the storages themselves:
-// events that are encoded for a connection of the server to itself, and parsed
-// again, cost a turn as much as its create. All else are requests.
+// watches of what changes with every turn and every sandbox come from the storages
+// themselves: events that are encoded for a connection of the server to itself, and
+// parsed again, cost a turn as much as its create. All else are requests.
 func (s *Storages) NewClient(config *clientrest.Config) (versioned.Interface, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
