@@ -30,6 +30,7 @@ import (
 	"safebeam.dev/safebeam/pkg/apiserver/servertest"
 	"safebeam.dev/safebeam/pkg/gateway"
 	"safebeam.dev/safebeam/pkg/gateway/channels"
+	"safebeam.dev/safebeam/pkg/gateway/turns"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
@@ -448,12 +449,9 @@ func TestAStopDoesNotWaitForWhoOnlyWaits(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	begun := time.Now()
 	r.stop()
-	if took := time.Since(begun); took > 2*time.Second {
-		t.Errorf("stopping took %s", took)
-	}
-	if err := <-ended; status.Code(err) != codes.Unavailable {
+	// It is told so. Who holds up a stop is cut off in the end, and told nothing.
+	if err := <-ended; status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), turns.ErrStopped.Error()) {
 		t.Errorf("the job is told %v", err)
 	}
 }

@@ -260,7 +260,7 @@ func TestASandboxOfItsOwnGoesInTheEnd(t *testing.T) {
 		"it is lost":            {api: func(a *api) { a.events[1] = v1.ExecutionEvent{Type: v1.ExecutionEventLost, Reason: "NodeLost"} }, code: 1, says: "NodeLost", deleted: 1, started: 1},
 		"it shall stay":         {args: []string{"--keep"}, says: "created", started: 1},
 		"it never runs":         {api: func(a *api) { a.phase = v1.SandboxFailed }, code: -1, says: "as it was told to", deleted: 1},
-		"it takes too long":     {api: func(a *api) { a.phase = v1.SandboxCreating }, args: []string{"--running-timeout", "50ms"}, code: -1, says: "does not run after 50ms: Creating: as it was told to", deleted: 1},
+		"it takes too long":     {api: func(a *api) { a.phase = v1.SandboxCreating }, args: []string{"--running-timeout", "3s"}, code: -1, says: "does not run after 3s: Creating: as it was told to", deleted: 1},
 		"the connection breaks": {api: func(a *api) { a.cut = true }, deleted: 1, started: 1},
 	} {
 		t.Run(name, func(t *testing.T) {

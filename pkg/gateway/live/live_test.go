@@ -146,9 +146,9 @@ func TestASandboxIsNotIdleWhileAnythingRuns(t *testing.T) {
 	}
 	// A process that nobody is attached to any more is activity, too.
 	ctx, cancel := context.WithCancel(t.Context())
+	left := time.Now()
 	go connection.Run(ctx, sandboxes.Command{ID: "left", Argv: []string{"sleep", "4"}, Survive: true}, sandboxes.Streams{Started: func(time.Time) { cancel() }})
 	<-ctx.Done()
-	left := time.Now()
 	done()
 	s.AwaitSandbox(t, box, v1.SandboxTerminating)
 	if took := time.Since(left); took < 8*time.Second {

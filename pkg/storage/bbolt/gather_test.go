@@ -20,7 +20,23 @@ import (
 func TestOnASlowDiskAllWritersShareEachSync(t *testing.T) {
 	t.Parallel()
 	const writers, rounds = 16, 8
-	slow := 200 * time.Millisecond
+	// A machine that is busy may hold up a writer for longer than it is waited for,
+	// which is half a sync.
+	for slow := 200 * time.Millisecond; ; slow *= 2 {
+		n := commitsOf(t, writers, rounds, slow)
+		// The first comes alone, the others begin with the second, and then the
+		// first is a round ahead.
+		if n <= rounds+2 {
+			return
+		}
+		if slow > time.Second {
+			t.Fatalf("%d commits for %d rounds of %d writers, with a sync of %s", n, rounds, writers, slow)
+		}
+	}
+}
+
+// commitsOf is what writers need who come again as often as there are rounds.
+func commitsOf(t *testing.T, writers, rounds int, slow time.Duration) int64 {
 	fs := faultfs.New(1)
 	db := openTest(t, Options{FS: fs, noSync: true, maxGather: slow})
 	segment := db.wal.active().path
@@ -43,11 +59,7 @@ func TestOnASlowDiskAllWritersShareEachSync(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// The first comes alone, the others begin with the second, and then the
-	// first is a round ahead.
-	if n := db.Stats().Commits - before; n > rounds+2 {
-		t.Errorf("%d commits for %d rounds of %d writers", n, rounds, writers)
-	}
+	return db.Stats().Commits - before
 }
 
 // Law: nobody waits for writers who do not come again, and a lone one for nobody.
