@@ -172,7 +172,8 @@ func (f *runFlags) validate(name string, given func(flag string) bool) error {
 func (f *runFlags) attached() bool { return len(f.command) > 0 && (f.stdin || f.tty) }
 
 func (f *runFlags) run(ctx context.Context, r *remote, name string, execution *llmsafespacev1.Execution, given func(flag string) bool, streams genericiooptions.IOStreams) (err error) {
-	if name == "" {
+	there := name != ""
+	if !there {
 		sandbox, err := f.own(ctx, r, given)
 		if sandbox != nil {
 			name = sandbox.Name
@@ -197,6 +198,11 @@ func (f *runFlags) run(ctx context.Context, r *remote, name string, execution *l
 	if f.detach {
 		_, err := fmt.Fprintln(streams.Out, created.Name)
 		return err
+	}
+	if there {
+		if why := r.unready(ctx, name); why != "" {
+			fmt.Fprintf(streams.ErrOut, "[waiting for the sandbox %s, which is %s]\n", name, why)
+		}
 	}
 	err = r.follow(ctx, created.Name, "", streams)
 	if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -50,6 +51,20 @@ func (r *remote) awaitRunning(ctx context.Context, sandbox *llmsafespacev1.Sandb
 		return nil, fmt.Errorf("sandbox %q does not run after %s: %s", sandbox.Name, patience, state(last))
 	}
 	return nil, err
+}
+
+// unready says where a sandbox is that is still to run, and why. What cannot be
+// read says nothing: who may execute in it need not see it.
+func (r *remote) unready(ctx context.Context, name string) string {
+	sandbox, err := r.Sandboxes(r.namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	switch sandbox.Status.Phase {
+	case llmsafespacev1.SandboxPending, llmsafespacev1.SandboxCreating:
+		return state(sandbox)
+	}
+	return ""
 }
 
 // state is where a sandbox is and why.

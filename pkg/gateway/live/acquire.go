@@ -6,6 +6,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,7 +87,7 @@ func usable(object *v1.Sandbox) error {
 	case status.Phase == "" || status.Phase == v1.SandboxPending || status.Phase == v1.SandboxCreating:
 		why = fmt.Sprintf("is %s, not running yet", status.Phase)
 		for _, c := range status.Conditions {
-			if c.Status == metav1.ConditionFalse && c.Type != v1.SandboxWarmPodBound && c.Message != "" {
+			if c.Status == metav1.ConditionFalse && c.Type != v1.SandboxWarmPodBound && c.Message != "" && !strings.Contains(why, c.Message) {
 				why += ": " + c.Message
 			}
 		}
