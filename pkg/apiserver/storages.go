@@ -17,6 +17,7 @@ import (
 	"safebeam.dev/safebeam/pkg/gateway/turns"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	"safebeam.dev/safebeam/pkg/registry/generic"
+	"safebeam.dev/safebeam/pkg/registry/podrecord"
 	"safebeam.dev/safebeam/pkg/registry/stream"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/channel"
 	"safebeam.dev/safebeam/pkg/registry/tightbeam/conversation"
@@ -45,7 +46,7 @@ type Storages struct {
 	channelStatus      *generic.StatusREST
 	conversationStatus *generic.StatusREST
 	conversationLog    *conversation.LogREST
-	modelPods          *modelpod.REST // nil: not served
+	modelPods          *podrecord.REST // nil: not served
 }
 
 func newStorages(authorizer authorizer.Authorizer, extra *ExtraConfig, streams *stream.Server) (*Storages, error) {
