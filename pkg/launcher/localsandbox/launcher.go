@@ -54,9 +54,10 @@ type Options struct {
 	// MaxPods bounds the pods at one time. Default: 100.
 	MaxPods int
 	// MaxStarts bounds the warm pods that start at one time. A start is work for a
-	// processor, so that more of them at once are none sooner, while the server
-	// that binds the pods wants its part. Sandboxes that somebody waits for are not
-	// held back. Default: twice GOMAXPROCS.
+	// processor, so that more of them at once are none sooner, and cost more each,
+	// while the server that binds the pods wants its part. Sandboxes that somebody
+	// waits for are not held back. Default: as many as there are processors but one,
+	// by GOMAXPROCS.
 	MaxStarts int
 }
 
@@ -101,7 +102,7 @@ func New(options Options) *Launcher {
 		options.MaxPods = DefaultMaxPods
 	}
 	if options.MaxStarts <= 0 {
-		options.MaxStarts = 2 * runtime.GOMAXPROCS(0)
+		options.MaxStarts = max(1, runtime.GOMAXPROCS(0)-1)
 	}
 	ctx, end := context.WithCancel(context.Background())
 	return &Launcher{options: options, ctx: ctx, end: end, starts: make(chan struct{}, options.MaxStarts), pods: map[cache.ObjectName]*pod{}}
