@@ -237,9 +237,9 @@ var suite = []entry{
 	plain("SendInitialEventsBackwardCompatibility", func(t *testing.T, e *env) {
 		storagetesting.RunSendInitialEventsBackwardCompatibility(e.ctx, t, e.store)
 	}),
-	plain("WatchSemantics", func(t *testing.T, e *env) { storagetesting.RunWatchSemantics(e.ctx, t, e.settled()) }).byItself(),
+	plain("WatchSemantics", func(t *testing.T, e *env) { storagetesting.RunWatchSemantics(e.ctx, t, newPatient(e.settled())) }).byItself(),
 	rawOnly("WatchSemanticsWithoutConcurrentDecode", func(t *testing.T, e *env) {
-		storagetesting.RunWatchSemantics(e.ctx, t, e.store)
+		storagetesting.RunWatchSemantics(e.ctx, t, newPatient(e.store))
 	}).gated(features.ConcurrentWatchObjectDecode, false),
 	plain("WatchSemanticInitialEventsExtended", func(t *testing.T, e *env) {
 		storagetesting.RunWatchSemanticInitialEventsExtended(e.ctx, t, e.settled())
@@ -313,12 +313,17 @@ func runSuite(t *testing.T, s subject, cached bool) {
 			default:
 				t.Parallel()
 			}
-			if entry.breaksDecoding {
-				etcd3.TestOnlySetFatalOnDecodeError(t, false)
-			}
 			var set settings
 			if entry.settings != nil {
 				set = entry.settings()
+			}
+			if entry.breaksDecoding {
+				etcd3.TestOnlySetFatalOnDecodeError(t, false)
+				// Before decoding errors are fatal again, and after the env has ended.
+				t.Cleanup(func() {
+					set.codec.(*failingCodec).setFailing(false)
+					awaitDecoders(t)
+				})
 			}
 			entry.run(t, newEnv(t, s, cached, set))
 		})
