@@ -59,6 +59,9 @@ func (s *processes) Run(stream sandboxpb.Processes_RunServer) error {
 	return s.tell(stream, p, attachment, heard)
 }
 
+// errForgotten is for those who come back too late.
+var errForgotten = status.Error(codes.DataLoss, "the process ran, and was forgotten before its end and all of its output were fetched")
+
 // find starts a process or finds the one to attach to.
 func (s *processes) find(first *sandboxpb.RunRequest) (*process.Process, uint64, error) {
 	switch r := first.Request.(type) {
@@ -71,10 +74,13 @@ func (s *processes) find(first *sandboxpb.RunRequest) (*process.Process, uint64,
 		return p, 0, err
 	case *sandboxpb.RunRequest_Attach:
 		p := s.manager.Get(r.Attach.Id)
-		if p == nil {
-			return nil, 0, status.Errorf(codes.NotFound, "no process %q", r.Attach.Id)
+		switch {
+		case p != nil:
+			return p, r.Attach.After, nil
+		case s.manager.Forgot(r.Attach.Id):
+			return nil, 0, errForgotten
 		}
-		return p, r.Attach.After, nil
+		return nil, 0, status.Errorf(codes.NotFound, "no process %q", r.Attach.Id)
 	}
 	return nil, 0, status.Error(codes.InvalidArgument, "the first request is start or attach")
 }
@@ -183,6 +189,9 @@ func (s *processes) tell(stream sandboxpb.Processes_RunServer, p *process.Proces
 				return context.Cause(stream.Context())
 			}
 			continue
+		}
+		if a.Lost() {
+			return errForgotten
 		}
 		var done <-chan struct{}
 		if complete && !exited {

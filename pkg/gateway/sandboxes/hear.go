@@ -43,7 +43,7 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 			r.started = true
 			if r.stdin == nil && r.streams.StdinFrom != nil {
 				r.stdin = newStdinSource()
-				r.stdin.base = m.Started.StdinReceived
+				r.stdin.base = m.Started.StdinReceived // how much of it is read, acknowledgements tell
 				go r.stdin.fill(r.streams.StdinFrom(m.Started.StdinReceived))
 			}
 			if r.stdin != nil && !r.stdin.resume(m.Started.StdinReceived) {
@@ -92,8 +92,9 @@ func (r *run) hear(p *pod, l *link, s *sending, startedAt chan<- uint64) (Exit, 
 				}
 			}
 		case *sandboxpb.RunResponse_StdinAck:
-			// A terminal has a stdin, whether anything is sent to it or not.
-			if r.stdin == nil && m.StdinAck.Offset == 0 {
+			// A terminal has a stdin, whether anything is sent to it or not, and whoever
+			// attaches need not go on with what another life has sent.
+			if r.stdin == nil && (m.StdinAck.Offset == 0 || r.start == nil) {
 				continue
 			}
 			if r.stdin == nil || !r.stdin.acknowledge(m.StdinAck.Offset, m.StdinAck.Closed) {

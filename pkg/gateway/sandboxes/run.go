@@ -262,6 +262,8 @@ func (r *run) classify(err error) error {
 			return err
 		}
 		return errStartKnown
+	case codes.DataLoss:
+		return fmt.Errorf("%w: %s", ErrLost, bounded(status.Convert(err).Message()))
 	case codes.Aborted:
 		return errTakenOver
 	}

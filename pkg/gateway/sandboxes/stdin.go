@@ -23,6 +23,7 @@ type stdinSource struct {
 	room   sync.Cond
 	data   []byte
 	base   uint64 // offset of data[0]
+	acked  uint64 // what the process has read; less than base after another life's stdin
 	eof    bool
 	closed bool          // nobody wants more
 	change chan struct{} // closed, and made anew, when there is more to send
@@ -44,7 +45,7 @@ func (s *stdinSource) fill(r io.Reader) {
 	for {
 		n, err := r.Read(buffer)
 		s.mu.Lock()
-		for len(s.data)+n > stdinWindow && !s.closed {
+		for s.base+uint64(len(s.data)+n) > s.acked+stdinWindow && !s.closed {
 			s.room.Wait()
 		}
 		if s.closed {
@@ -102,6 +103,7 @@ func (s *stdinSource) acknowledge(offset uint64, closed bool) bool {
 	if offset > s.base+uint64(len(s.data)) {
 		return false
 	}
+	s.acked = max(s.acked, offset)
 	if offset > s.base {
 		s.data = append(s.data[:0], s.data[offset-s.base:]...)
 		s.base = offset

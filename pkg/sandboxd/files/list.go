@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,7 @@ func (s *Service) list(r *sandboxpb.ListRequest, stream sandboxpb.Files_ListServ
 
 // firstNames are the first limit names after one, sorted. It holds no more than
 // those, however large the directory is.
-func firstNames(dir *os.File, after string, limit int) (names []string, more bool, err error) {
+func firstNames(dir interface{ Readdirnames(int) ([]string, error) }, after string, limit int) (names []string, more bool, err error) {
 	var kept greatestFirst
 	for {
 		batch, err := dir.Readdirnames(listBatch)
@@ -95,7 +96,8 @@ func firstNames(dir *os.File, after string, limit int) (names []string, more boo
 		}
 	}
 	sort.Strings(kept)
-	return kept, more, nil
+	// A directory that changes may give a name twice.
+	return slices.Compact(kept), more, nil
 }
 
 type greatestFirst []string

@@ -210,7 +210,7 @@ func (s *Service) read(r *sandboxpb.ReadRequest, stream sandboxpb.Files_ReadServ
 	if r.Length != 0 {
 		left = min(left, r.Length)
 	}
-	response := &sandboxpb.ReadResponse{Info: fileInfo(filepath.Base(string(r.Path)), &st, "")}
+	response := &sandboxpb.ReadResponse{Info: fileInfo(filepath.Base(filepath.Clean(string(r.Path))), &st, "")}
 	buffer := make([]byte, min(left, readChunk))
 	offset := int64(r.Offset)
 	for {

@@ -47,12 +47,20 @@ func (p *Process) Attach(ctx context.Context, after uint64) (*Attachment, error)
 	}
 }
 
+// left reports whether somebody was attached and nobody is any more. A process that
+// was just started is about to be attached to.
+func (p *Process) left() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.detached && p.attached == nil
+}
+
 // Detach lets go of the process, which runs on.
 func (a *Attachment) Detach() {
 	a.p.mu.Lock()
 	defer a.p.mu.Unlock()
 	if a.p.attached == a {
-		a.p.attached = nil
+		a.p.attached, a.p.detached = nil, true
 		a.p.idle = time.Now()
 	}
 	close(a.detached)
@@ -63,6 +71,10 @@ func (a *Attachment) Kicked() <-chan struct{} { return a.kicked }
 
 // Capped reports whether the output is kept to a cap.
 func (a *Attachment) Capped() bool { return a.p.output.policy.Capped }
+
+// Lost reports whether there was output that this attachment will not get, as the
+// process was forgotten.
+func (a *Attachment) Lost() bool { return a.p.output.lost(a.sent) }
 
 // Next returns the next chunk. Without one it returns whether the output is
 // complete, and what to wait for.
@@ -77,10 +89,16 @@ func (a *Attachment) Next() (chunk Chunk, ok, closed bool, change <-chan struct{
 // Acknowledge frees the output up to a number.
 func (a *Attachment) Acknowledge(number uint64) { a.p.output.acknowledge(number) }
 
-// Input takes stdin.
+// Input takes stdin. Whoever is attached no more is not heard any more: the next one
+// was told how much has come.
 func (a *Attachment) Input(offset uint64, data []byte, eof bool) error {
 	if a.p.stdin == nil {
 		return errors.New("the process has no stdin")
+	}
+	a.p.mu.Lock()
+	defer a.p.mu.Unlock()
+	if a.p.attached != a {
+		return ErrTakenOver
 	}
 	return a.p.stdin.put(offset, data, eof)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"syscall"
@@ -30,8 +31,10 @@ const (
 	DefaultMaxProcesses = 256
 	// MaxProcesses that anybody may configure.
 	MaxProcesses = 4096
-	// maxEnded bounds those that have ended and that nobody has released.
+	// maxEnded bounds those that have ended and that nobody has released or reads.
 	maxEnded = 64
+	// maxForgotten ids are remembered, so that none of them is run a second time.
+	maxForgotten = 1024
 	// maxDiscards bounds the outputs that are read for nobody.
 	maxDiscards = 64
 	// maxStarts bounds those who look for their program at one time: each holds a
@@ -54,6 +57,7 @@ type Manager struct {
 	max       int
 	processes map[string]*Process // nil while one is being started
 	endings   []*Process          // ended and unreleased, oldest first
+	forgotten []string            // unreleased when they had to go, oldest first
 }
 
 // NewManager makes a manager. Run must be running before Start is called.
@@ -118,7 +122,7 @@ func (m *Manager) Start(spec Spec) (*Process, error) {
 		spec.Grace = DefaultGrace
 	}
 	m.mu.Lock()
-	if _, taken := m.processes[spec.ID]; taken {
+	if _, taken := m.processes[spec.ID]; taken || slices.Contains(m.forgotten, spec.ID) {
 		m.mu.Unlock()
 		return nil, ErrExists
 	}
@@ -151,6 +155,14 @@ func (m *Manager) Start(spec Spec) (*Process, error) {
 	return p, nil
 }
 
+// Forgot reports whether a process of that id ran, and had to go before anybody had
+// its end.
+func (m *Manager) Forgot(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(m.forgotten, id)
+}
+
 // Get returns a process that is known, or nil.
 func (m *Manager) Get(id string) *Process {
 	m.mu.Lock()
@@ -179,7 +191,8 @@ func (m *Manager) Running() int {
 	return len(m.processes) - len(m.endings)
 }
 
-// ended notes that p is over. Of those that nobody releases the oldest go.
+// ended notes that p is over. Of those that nobody releases the oldest go, but none
+// whose output is still being read.
 func (m *Manager) ended(p *Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,8 +200,17 @@ func (m *Manager) ended(p *Process) {
 		return
 	}
 	m.endings = append(m.endings, p)
-	if len(m.endings) > maxEnded {
-		m.forget(m.endings[0])
+	var left []*Process
+	for _, q := range m.endings {
+		if q.left() {
+			left = append(left, q)
+		}
+	}
+	for ; len(left) > maxEnded; left = left[1:] {
+		m.forget(left[0])
+		if m.forgotten = append(m.forgotten, left[0].spec.ID); len(m.forgotten) > maxForgotten {
+			m.forgotten = slices.Delete(m.forgotten, 0, 1)
+		}
 	}
 }
 

@@ -218,6 +218,14 @@ func (l *outputLog) next(after uint64) (chunk Chunk, ok, closed bool, change <-c
 	return Chunk{}, false, l.closed, l.change
 }
 
+// lost reports whether chunks after a number were dropped before anybody said that
+// they are safe.
+func (l *outputLog) lost(after uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped && after < l.last
+}
+
 // index is where the chunk of that number is, or the first after it.
 func (l *outputLog) index(number uint64) int {
 	if len(l.chunks) == 0 || number <= l.chunks[0].Number {

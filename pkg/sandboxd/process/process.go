@@ -44,6 +44,7 @@ type Process struct {
 	reaped   bool
 	exit     Exit
 	attached *Attachment
+	detached bool      // somebody was attached and let go
 	idle     time.Time // since when nobody is attached
 	released bool
 }

@@ -44,12 +44,16 @@ func (q *stdinQueue) put(offset uint64, data []byte, eof bool) error {
 	} else {
 		data = nil
 	}
+	if q.closed {
+		q.received += uint64(len(data)) // on its way when the process closed it
+		return nil
+	}
 	if q.received-q.written+uint64(len(data)) > StdinWindow {
 		return fmt.Errorf("stdin of more than %d bytes ahead of the process", StdinWindow)
 	}
 	q.received += uint64(len(data))
 	q.eof = q.eof || eof
-	if len(data) > 0 && !q.closed {
+	if len(data) > 0 {
 		q.pending = append(q.pending, data)
 	}
 	q.more.Signal()
