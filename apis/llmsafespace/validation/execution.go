@@ -22,10 +22,8 @@ func Execution(execution *v1.Execution) field.ErrorList {
 // ExecutionUpdate validates a changed execution: what runs cannot change.
 func ExecutionUpdate(execution, old *v1.Execution) field.ErrorList {
 	errs := apivalidation.ValidateObjectMetaUpdate(&execution.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
-	if !apiequality.Semantic.DeepEqual(execution.Spec, old.Spec) {
-		errs = append(errs, field.Forbidden(field.NewPath("spec"), "an execution cannot change: cancel it and create another one"))
-	}
-	return errs
+	return append(errs, check.Unchanged(&execution.Spec, &old.Spec, apiequality.Semantic.DeepEqual, field.NewPath("spec"),
+		"an execution cannot change: cancel it and create another one")...)
 }
 
 // ExecutionStatusUpdate keeps the laws of an execution's phases: it starts at

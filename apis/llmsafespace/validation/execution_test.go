@@ -49,7 +49,7 @@ func TestExecutionRefuses(t *testing.T) {
 		checktest.By("the language of a command", func(e exe) { e.Spec.Language = "python" }, field.ErrorTypeForbidden, "spec.language", "as it is"),
 	)
 	checktest.Refuses(t, code, func(e *v1.Execution) field.ErrorList { return ExecutionUpdate(e, code()) },
-		checktest.By("other code later", func(e exe) { e.Spec.Code = "print(2)" }, field.ErrorTypeForbidden, "spec", "create another"),
+		checktest.By("other code later", func(e exe) { e.Spec.Code = "print(2)" }, field.ErrorTypeForbidden, "spec.code", "create another"),
 	)
 }
 

@@ -31,10 +31,8 @@ func SandboxUpdate(sandbox, old *v1.Sandbox, limits Limits) field.ErrorList {
 	errs = append(errs, sandboxTimes(&sandbox.Spec, spec)...)
 	changed := sandbox.Spec.DeepCopy()
 	changed.Timeout, changed.IdleTimeout, changed.TTLSecondsAfterFinished = old.Spec.Timeout, old.Spec.IdleTimeout, old.Spec.TTLSecondsAfterFinished
-	if !apiequality.Semantic.DeepEqual(changed, &old.Spec) {
-		errs = append(errs, field.Forbidden(spec, "only timeout, idleTimeout and ttlSecondsAfterFinished can change: create another sandbox"))
-	}
-	return errs
+	return append(errs, check.Unchanged(changed, &old.Spec, apiequality.Semantic.DeepEqual, spec,
+		"cannot change, only timeout, idleTimeout and ttlSecondsAfterFinished can: create another sandbox")...)
 }
 
 // phases are in the order of a sandbox's life; what is not in here ends it.

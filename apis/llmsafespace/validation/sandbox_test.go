@@ -122,9 +122,9 @@ func TestSandboxUpdateRefusesAllButItsTimes(t *testing.T) {
 	update := func(s *v1.Sandbox) field.ErrorList { return SandboxUpdate(s, python(), limits) }
 	type sb = *v1.Sandbox
 	checktest.Refuses(t, python, update,
-		checktest.By("another runtime", func(s sb) { s.Spec.Runtime = "nodejs:22" }, field.ErrorTypeForbidden, "spec", "create another"),
-		checktest.By("more memory", func(s sb) { s.Spec.Resources.Memory = amount("2Gi") }, field.ErrorTypeForbidden, "spec", "create another"),
-		checktest.By("an open network", func(s sb) { s.Spec.NetworkAccess.Egress = nil }, field.ErrorTypeForbidden, "spec", "create another"),
+		checktest.By("another runtime", func(s sb) { s.Spec.Runtime = "nodejs:22" }, field.ErrorTypeForbidden, "spec.runtime", "create another"),
+		checktest.By("more memory", func(s sb) { s.Spec.Resources.Memory = amount("2Gi") }, field.ErrorTypeForbidden, "spec.resources.memory", "create another"),
+		checktest.By("an open network", func(s sb) { s.Spec.NetworkAccess.Egress = nil }, field.ErrorTypeForbidden, "spec.networkAccess.egress", "create another"),
 		checktest.By("too long a time", func(s sb) { s.Spec.Timeout = ptr.To[int32](1e6) }, field.ErrorTypeInvalid, "spec.timeout", "from 1 to 86400"),
 	)
 	longer := python()

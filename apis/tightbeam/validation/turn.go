@@ -22,10 +22,8 @@ func Turn(turn *v1.Turn) field.ErrorList {
 // asked may not.
 func TurnUpdate(turn, old *v1.Turn) field.ErrorList {
 	errs := apivalidation.ValidateObjectMetaUpdate(&turn.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
-	if !v1.Semantic.DeepEqual(turn.Spec, old.Spec) {
-		errs = append(errs, field.Forbidden(field.NewPath("spec"), "a turn cannot change: cancel it and create another one"))
-	}
-	return errs
+	return append(errs, check.Unchanged(&turn.Spec, &old.Spec, v1.Semantic.DeepEqual, field.NewPath("spec"),
+		"a turn cannot change: cancel it and create another one")...)
 }
 
 func turnSpec(spec *v1.TurnSpec, path *field.Path) field.ErrorList {

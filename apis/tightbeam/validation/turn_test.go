@@ -139,9 +139,9 @@ func TestTurnSpecCannotChange(t *testing.T) {
 	t.Parallel()
 	stored := func() *v1.Turn { q := question(); q.ResourceVersion = "7"; return q }
 	checktest.Refuses(t, stored, func(turn *v1.Turn) field.ErrorList { return TurnUpdate(turn, stored()) },
-		checktest.By("another message", func(t *v1.Turn) { *t.Spec.Messages[1].Content[0].Text = "?" }, field.ErrorTypeForbidden, "spec", "create another"),
-		checktest.By("another input of a call", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`{"closer": false}`) }, field.ErrorTypeForbidden, "spec", "create another"),
-		checktest.By("a longer deadline", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](601) }, field.ErrorTypeForbidden, "spec", "create another"),
+		checktest.By("another message", func(t *v1.Turn) { *t.Spec.Messages[1].Content[0].Text = "?" }, field.ErrorTypeForbidden, "spec.messages", "create another"),
+		checktest.By("another input of a call", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`{"closer": false}`) }, field.ErrorTypeForbidden, "spec.messages", "create another"),
+		checktest.By("a longer deadline", func(t *v1.Turn) { t.Spec.DeadlineSeconds = ptr.To[int32](601) }, field.ErrorTypeForbidden, "spec.deadlineSeconds", "create another"),
 	)
 }
 
