@@ -108,15 +108,18 @@ func (*REST) Categories() []string { return []string{"safebeam"} }
 // Create makes a turn.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	turn := obj.(*v1.Turn)
-	// Before anything is looked up: who may not use a conversation is not
-	// told whether it exists.
-	if err := r.mayUse(ctx, turn, "conversations", "conversation", turn.Spec.Conversation); err != nil {
+	ctx = remembering(ctx)
+	// Before anything is told that was looked up: who may not use a conversation
+	// does not learn whether it exists.
+	model := r.modelToBe(ctx, turn)
+	if err := r.mayUse(ctx, turn, model); err != nil {
 		return nil, err
 	}
-	ctx = remembering(ctx)
 	created, err := r.Store.Create(ctx, turn, generic.OnCreate(createValidation, func(ctx context.Context, obj runtime.Object) error {
-		if err := r.mayUse(ctx, obj.(*v1.Turn), "tightbeammodels", "model", obj.(*v1.Turn).Status.Model); err != nil {
-			return err
+		if turn := obj.(*v1.Turn); turn.Status.Model != model {
+			if err := r.mayUse(ctx, turn, turn.Status.Model); err != nil {
+				return err
+			}
 		}
 		if err := r.maySay(ctx, obj.(*v1.Turn), nil); err != nil {
 			return err
@@ -172,10 +175,26 @@ func (r *REST) admit(ctx context.Context, turn *v1.Turn) error {
 	return r.admits(ctx, conversation, turn)
 }
 
-func (r *REST) mayUse(ctx context.Context, turn *v1.Turn, resource, fieldName, name string) error {
-	if name == "" {
-		return nil // validation refuses it
+// modelToBe is the model that a turn will begin on as things are, "" if that is
+// not known.
+func (r *REST) modelToBe(ctx context.Context, turn *v1.Turn) string {
+	conversation, err := r.related.conversation(ctx, turn)
+	if err != nil || conversation == nil {
+		return ""
 	}
-	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, turn.Name,
-		access.Use(field.NewPath("spec", fieldName), v1.SchemeGroupVersion.WithResource(resource), turn.Namespace, name))
+	return modelOf(turn, conversation)
+}
+
+// mayUse asks for the conversation of a turn, and for the model. What is not
+// named, validation refuses.
+func (r *REST) mayUse(ctx context.Context, turn *v1.Turn, model string) error {
+	var wishes []access.Wish
+	use := func(fieldName, resource, name string) {
+		if name != "" {
+			wishes = append(wishes, access.Use(field.NewPath("spec", fieldName), v1.SchemeGroupVersion.WithResource(resource), turn.Namespace, name))
+		}
+	}
+	use("conversation", "conversations", turn.Spec.Conversation)
+	use("model", "tightbeammodels", model)
+	return access.Require(ctx, r.authorizer, r.DefaultQualifiedResource, turn.Name, wishes...)
 }
