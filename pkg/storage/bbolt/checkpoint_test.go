@@ -66,11 +66,11 @@ func TestCommitsSlowDownBeforeTheyStop(t *testing.T) {
 func TestWritersHaveTheirTurnWhileValuesLeaveMemory(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	db := openTest(t, Options{CheckpointInterval: time.Hour, noSync: true})
-	const chunks = 20
+	const chunks = 8
 	keys := make([]string, chunks*stripChunk)
 	for i := range keys {
-		keys[i] = fmt.Sprintf("/p/%04d", i)
-		stageTest(t, db, keys[i], string(benchValue(i)))
+		keys[i] = fmt.Sprintf("/p/%05d", i)
+		stageTest(t, db, keys[i], keys[i])
 	}
 	mustPut(t, db, "/q", "what was staged before is durable with it", 0)
 	head := db.head.Load()
@@ -102,12 +102,12 @@ func TestWritersHaveTheirTurnWhileValuesLeaveMemory(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
-	for i, key := range keys {
+	for _, key := range keys {
 		if db.head.Load().view.get(key).resident() {
 			t.Fatalf("the value of %s is still in memory", key)
 		}
-		if got, want := mustGet(t, db, key), string(benchValue(i)); got != want {
-			t.Fatalf("%s: %.40q, want %.40q", key, got, want)
+		if got := mustGet(t, db, key); got != key {
+			t.Fatalf("%s: %.40q", key, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/storage/bbolt/vfs/faultfs"
@@ -115,7 +116,7 @@ func FuzzOperation(f *testing.F) {
 func FuzzRecovery(f *testing.F) {
 	dir := f.TempDir()
 	fs := faultfs.New(1)
-	opts := Options{Dir: dir, FS: fs, SegmentBytes: minSegmentBytes, noSync: true}
+	opts := Options{Dir: dir, FS: fs, SegmentBytes: minSegmentBytes, noSync: true, CheckpointInterval: time.Hour}
 	db, err := Open(opts)
 	if err != nil {
 		f.Fatal(err)

@@ -144,6 +144,46 @@ func (t *index) set(e *entry) *entry {
 	return t.insert(t.root, e)
 }
 
+// swap puts with[i] in the place of old[i] where that still is in the index. Both
+// are sorted and have the same keys. A node is copied once for all that changes in
+// it.
+func (t *index) swap(old, with []*entry) {
+	if t.root != nil {
+		t.root = t.swapBelow(t.root, old, with)
+	}
+}
+
+// swapBelow is swap in n and below, and returns what is to be in its place.
+func (t *index) swapBelow(n *node, old, with []*entry) *node {
+	for next := 0; len(old) > 0; {
+		// Neighbours here are mostly neighbours there.
+		i, found := next, next < len(n.items) && n.items[next] == old[0]
+		if !found {
+			i, found = n.find(old[0].key)
+		}
+		done := 1
+		switch {
+		case found:
+			if n.items[i] == old[0] {
+				n = t.own(n)
+				n.items[i] = with[0]
+			}
+			next = i + 1
+		case !n.leaf():
+			for done < len(old) && (i == len(n.items) || old[done].key < n.items[i].key) {
+				done++
+			}
+			if kid := t.swapBelow(n.kids[i], old[:done], with[:done]); kid != n.kids[i] {
+				n = t.own(n)
+				n.kids[i] = kid
+			}
+			next = i
+		}
+		old, with = old[done:], with[done:]
+	}
+	return n
+}
+
 // insert puts e below n, which is owned and not full.
 func (t *index) insert(n *node, e *entry) *entry {
 	i, found := n.find(e.key)

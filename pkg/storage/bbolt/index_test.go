@@ -5,6 +5,7 @@ package bbolt
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -123,5 +124,83 @@ func TestIndexBuiltInBulkIsValid(t *testing.T) {
 			tree.set(&entry{key: "/k/x"})
 			checkNode(t, tree.root, true)
 		}
+	}
+}
+
+func TestSwapReplacesWhatIsStillThere(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{0, 1, 49, 50, 2500, 30000} {
+		entries := make([]*entry, n)
+		for i := range entries {
+			entries[i] = &entry{key: fmt.Sprintf("/k/%07d", 2*i)}
+		}
+		tree := buildIndex(entries)
+		var old, with []*entry
+		want := map[string]*entry{}
+		for _, e := range entries {
+			want[e.key] = e
+			if rng.IntN(3) == 0 {
+				continue
+			}
+			fresh := &entry{key: e.key, mod: 1}
+			old, with = append(old, e), append(with, fresh)
+			switch rng.IntN(8) {
+			case 0:
+				want[e.key] = &entry{key: e.key, mod: 2}
+				tree.set(want[e.key])
+			case 1:
+				delete(want, e.key)
+				tree.delete(e.key)
+			case 2: // where the key was there is another one
+				delete(want, e.key)
+				tree.delete(e.key)
+				other := &entry{key: e.key + "x"}
+				want[other.key] = other
+				tree.set(other)
+			default:
+				want[e.key] = fresh
+			}
+		}
+		before := map[string]*entry{}
+		view := tree.seal()
+		view.ascend(keyRange{"", unboundedEnd}, func(e *entry) bool { before[e.key] = e; return true })
+		tree.swap(old, with)
+		checkNode(t, tree.root, true)
+		got := map[string]*entry{}
+		tree.seal().ascend(keyRange{"", unboundedEnd}, func(e *entry) bool { got[e.key] = e; return true })
+		if !maps.Equal(got, want) {
+			t.Errorf("of %d entries swap made something else than what is wanted", n)
+		}
+		after := map[string]*entry{}
+		view.ascend(keyRange{"", unboundedEnd}, func(e *entry) bool { after[e.key] = e; return true })
+		if !maps.Equal(before, after) {
+			t.Errorf("of %d entries swap changed a view that was sealed before", n)
+		}
+	}
+}
+
+// A checkpoint has neighbours where objects are made one after another, and has
+// them scattered where some of many change.
+func BenchmarkSwap(b *testing.B) {
+	for _, every := range []int{1, 100} {
+		b.Run(fmt.Sprintf("one of %d", every), func(b *testing.B) {
+			entries := make([]*entry, stripChunk*every)
+			for i := range entries {
+				entries[i] = &entry{key: fmt.Sprintf("/registry/pods/namespace-%02d/create-%08d", i/8000, i)}
+			}
+			tree := buildIndex(entries)
+			for b.Loop() {
+				b.StopTimer()
+				old, with := make([]*entry, stripChunk), make([]*entry, stripChunk)
+				for i := range old {
+					e := *entries[i*every]
+					old[i], with[i], entries[i*every] = entries[i*every], &e, &e
+				}
+				tree.seal()
+				b.StartTimer()
+				tree.swap(old, with)
+			}
+		})
 	}
 }

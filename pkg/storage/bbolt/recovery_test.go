@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/client/v3/kubernetes"
@@ -36,7 +37,7 @@ type crashed struct {
 func newCrashed(t *testing.T, n int) crashed {
 	t.Helper()
 	c := crashed{dir: t.TempDir(), fs: faultfs.New(1)}
-	c.opts = Options{Dir: c.dir, FS: c.fs, SegmentBytes: minSegmentBytes, noSync: true}
+	c.opts = Options{Dir: c.dir, FS: c.fs, SegmentBytes: minSegmentBytes, noSync: true, CheckpointInterval: time.Hour}
 	db, err := Open(c.opts)
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +171,7 @@ func TestADamagedMiddleIsRefusedAtEveryByte(t *testing.T) {
 func TestACutTailLeavesNoGhosts(t *testing.T) {
 	t.Parallel()
 	fs := faultfs.New(1)
-	opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: minSegmentBytes, noSync: true}
+	opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: minSegmentBytes, noSync: true, CheckpointInterval: time.Hour}
 	db, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func TestWhatIsReadAfterAFailedSyncStays(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		fs := faultfs.New(seed)
-		opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: 8 * minSegmentBytes, noSync: true}
+		opts := Options{Dir: t.TempDir(), FS: fs, SegmentBytes: 8 * minSegmentBytes, noSync: true, CheckpointInterval: time.Hour}
 		db, err := Open(opts)
 		if err != nil {
 			t.Fatal(err)
@@ -285,7 +286,7 @@ func TestACheckpointCutShortIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	for passes := range 12 {
 		dir := t.TempDir()
-		opts := Options{Dir: dir, noSync: true, chunkKeys: 2}
+		opts := Options{Dir: dir, noSync: true, chunkKeys: 2, CheckpointInterval: time.Hour}
 		db, err := Open(opts)
 		if err != nil {
 			t.Fatal(err)
@@ -347,7 +348,7 @@ func TestALostEndOfTheLogIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	fs := faultfs.New(1)
-	opts := Options{Dir: dir, FS: fs, SegmentBytes: minSegmentBytes, noSync: true}
+	opts := Options{Dir: dir, FS: fs, SegmentBytes: minSegmentBytes, noSync: true, CheckpointInterval: time.Hour}
 	db, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +369,7 @@ func TestALostEndOfTheLogIsRefused(t *testing.T) {
 func TestAMissingSegmentIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	opts := Options{Dir: dir, SegmentBytes: minSegmentBytes}
+	opts := Options{Dir: dir, SegmentBytes: minSegmentBytes, CheckpointInterval: time.Hour} // a checkpoint would take the need of the first away
 	db, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
