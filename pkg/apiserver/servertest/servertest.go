@@ -144,7 +144,7 @@ func (s *Server) REST() *rest.RESTClient {
 func (s *Server) awaitReady() {
 	s.t.Helper()
 	client := s.REST()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {

@@ -73,7 +73,9 @@ func TestSandboxdIsSmallWhenItRests(t *testing.T) {
 		}
 	}
 	look("after an upload")
-	const most = 10 << 20
+	// It is below 10 MB on a quiet machine, as the benchmark says; a busy one has it
+	// make more threads. Without giving back it would be 15 and more.
+	const most = 12 << 20
 	var rss uint64
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		if rss = look("at rest"); rss < most {
