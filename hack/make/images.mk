@@ -42,7 +42,7 @@ image-tarballs: runtime-tarballs
 	  program_name=$$(basename $$program); \
 	  name=$$program_name; [[ $$name != sandboxd ]] || name=safebeam-sandboxd; \
 	  echo "image $(IMAGE_REPOSITORY)/$$name:$(IMAGE_TAG)"; \
-	  CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -tags '$(BUILDTAGS)' -trimpath -buildvcs=false \
 	    -ldflags '-s -w -buildid= -X k8s.io/component-base/version.gitVersion=$(K8S_VERSION)+safebeam.$(VERSION)' \
 	    -o $(IMAGES_DIR)/bin/$$program_name ./$$program; \
 	  $(IMAGES_DIR)/bin/images program -name $(IMAGE_REPOSITORY)/$$name:$(IMAGE_TAG) -modified $(SOURCE_DATE_EPOCH) -revision $(REVISION) \

@@ -5,7 +5,7 @@ package sandboxd
 
 import (
 	"context"
-	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 )
 
@@ -49,7 +49,8 @@ func (c *collector) run(ctx context.Context, undisturbed func(func())) {
 		if c.heap() < c.next {
 			continue
 		}
-		undisturbed(runtime.GC)
+		// With the runtime's own collector off, nobody else gives back what is free.
+		undisturbed(debug.FreeOSMemory)
 		c.next = c.heap() + headroom
 	}
 }

@@ -12,7 +12,7 @@ import (
 // sandboxd is in every sandbox: what it links is its size and what the guest could
 // turn against it.
 func TestImportsAreFew(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "safebeam.dev/safebeam/cmd/sandboxd").Output()
+	out, err := exec.Command("go", "list", "-tags", "grpcnotrace", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "safebeam.dev/safebeam/cmd/sandboxd").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestImportsAreFew(t *testing.T) {
 		} {
 			allowed = allowed || strings.HasPrefix(path, prefix)
 		}
-		if !allowed {
+		if !allowed || path == "golang.org/x/net/trace" { // which has templates, and keeps every method of every type
 			t.Errorf("%s is linked into sandboxd", path)
 		}
 	}

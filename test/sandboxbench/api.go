@@ -34,8 +34,21 @@ func (a *api) ensureSandbox(ctx context.Context) error {
 	if _, err := a.client.LlmsafespaceV1().Sandboxes(namespace).Get(ctx, benchSandbox, metav1.GetOptions{}); err == nil {
 		return nil
 	}
-	_, _, err := a.sandbox(ctx, benchSandbox)
-	return err
+	before := a.sandboxds()
+	if _, _, err := a.sandbox(ctx, benchSandbox); err != nil {
+		return err
+	}
+	for _, pid := range a.sandboxds() {
+		if !slices.Contains(before, pid) {
+			a.agent = pid
+		}
+	}
+	if a.agent == 0 {
+		return fmt.Errorf("the sandbox %s has no sandboxd", benchSandbox)
+	}
+	time.Sleep(restTime)
+	resident("sandboxd", "fresh", a.agent)
+	return nil
 }
 
 func (a *api) path(sandbox, subresource string) string {
@@ -75,7 +88,28 @@ func execs(ctx context.Context, a *api, n int, _ bool) error {
 	before := a.processorTime()
 	err := parallel(ctx, "execs_per_s_32", 32, 4*n, func(context.Context, int) error { return a.exec(ctx, io.Discard, "true") })
 	a.processorTime().each("exec_32", before, 4*n)
-	return err
+	if err != nil {
+		return err
+	}
+	resident("sandboxd", "after_execs", a.agent)
+	time.Sleep(restTime)
+	resident("sandboxd", "rested", a.agent)
+	return a.ordinary(ctx)
+}
+
+// ordinary looks at sandboxd while it is used as it mostly is: a command now and then.
+func (a *api) ordinary(ctx context.Context) error {
+	var all, own []int64
+	for range 20 {
+		if err := a.exec(ctx, io.Discard, "echo", "hello"); err != nil {
+			return err
+		}
+		all, own = append(all, memoryOf(a.agent, "VmRSS")), append(own, memoryOf(a.agent, "RssAnon"))
+		time.Sleep(restTime / 10)
+	}
+	figure("sandboxd_rss_mb", megabytes(slices.Max(all)), "MB")
+	figure("sandboxd_own_mb", megabytes(slices.Max(own)), "MB")
+	return nil
 }
 
 // parallel prints how many of n a second so many workers do.
@@ -171,6 +205,7 @@ func output(ctx context.Context, a *api, _ int, short bool) error {
 		return fmt.Errorf("%d of %d bytes of output", got, size)
 	}
 	throughput("output_mib_per_s", size, began)
+	resident("sandboxd", "after_output", a.agent)
 	return nil
 }
 
@@ -201,6 +236,7 @@ func files(ctx context.Context, a *api, _ int, short bool) error {
 		}
 	}
 	throughput("upload_mib_per_s", size, began)
+	resident("sandboxd", "after_upload", a.agent)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.path(benchSandbox, "files/workspace/file"), nil)
 	if err != nil {
 		return err
@@ -299,19 +335,8 @@ func memory(ctx context.Context, a *api, _ int, short bool) error {
 		return failed
 	}
 	figure(fmt.Sprintf("sandboxes_%d_cold_s", n), time.Since(began).Seconds(), "s")
-	time.Sleep(3 * time.Second) // sandboxd gives back what its start has left
-	// What is resident counts pages of the binary, which all sandboxes share, by the
-	// folio; what is its own does not.
-	for name, field := range map[string]string{"sandboxd_rss_mb": "VmRSS", "sandboxd_own_mb": "RssAnon"} {
-		var all []int64
-		for _, pid := range named("sandboxd") {
-			all = append(all, memoryOf(pid, field))
-		}
-		if len(all) > 0 {
-			slices.Sort(all)
-			figure(name, float64(all[len(all)/2])/1024, "MiB")
-		}
-	}
+	time.Sleep(restTime) // sandboxd gives back what its start has left
+	resident("sandboxd", "idle", a.sandboxds()...)
 	figure("server_rss_per_sandbox_kb", float64(memoryOf(a.cmd.Process.Pid, "VmRSS")-before)/float64(n), "KiB")
 	for i := range n {
 		if err := a.deleteSandbox(ctx, fmt.Sprintf("many-%d", i)); err != nil {
@@ -320,6 +345,26 @@ func memory(ctx context.Context, a *api, _ int, short bool) error {
 	}
 	return nil
 }
+
+// restTime is longer than sandboxd waits before it gives memory back.
+const restTime = 3 * time.Second
+
+// resident prints what processes have resident at a time, the median of them, and what
+// of that is their own: the rest are pages of the binary, which all sandboxes share.
+func resident(name, when string, pids ...int) {
+	for _, part := range []struct{ name, field string }{{"rss", "VmRSS"}, {"own", "RssAnon"}} {
+		var all []int64
+		for _, pid := range pids {
+			all = append(all, memoryOf(pid, part.field))
+		}
+		if slices.Sort(all); len(all) > 0 {
+			figure(name+"_"+part.name+"_"+when+"_mb", megabytes(all[len(all)/2]), "MB")
+		}
+	}
+}
+
+// megabytes are of a million bytes each, as those of the aims.
+func megabytes(kib int64) float64 { return float64(kib) * 1024 / 1e6 }
 
 // memoryOf is a line of a process's status in KiB.
 func memoryOf(pid int, field string) int64 {

@@ -14,10 +14,8 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -41,14 +39,14 @@ func below(dir, agent string, n int) error {
 	defer b.gateway.Close()
 	for _, step := range []func() error{
 		b.create,
-		func() error { time.Sleep(2 * time.Second); return b.memory("idle") },
+		func() error { time.Sleep(restTime); return b.memory("idle") },
 		func() error { return b.sequential("exec_true", n, "/bin/true") },
 		func() error { return b.sequential("exec_echo", n, "/bin/echo", "hello") },
 		func() error { return b.parallel(32, 4*n) },
 		func() error { return b.output(1 << 30) },
 		b.files,
 		func() error { return b.memory("after_work") },
-		func() error { time.Sleep(33 * time.Second); return b.memory("idle_again") },
+		func() error { time.Sleep(restTime); return b.memory("idle_again") },
 		b.baseline,
 	} {
 		if err := step(); err != nil {
@@ -113,24 +111,8 @@ func (b *bench) create() error {
 	return nil
 }
 
-// memory is what sandboxd has resident, and what of that is its own and not pages of
-// its binary, which all sandboxes share.
 func (b *bench) memory(when string) error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.sandbox.PID()))
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(status)) {
-		var kib float64
-		switch name, rest, _ := strings.Cut(line, ":"); name {
-		case "VmRSS":
-			fmt.Sscan(rest, &kib)
-			figure("below_sandboxd_rss_"+when+"_mb", kib/1024, "MiB")
-		case "RssAnon":
-			fmt.Sscan(rest, &kib)
-			figure("below_sandboxd_own_"+when+"_mb", kib/1024, "MiB")
-		}
-	}
+	resident("below_sandboxd", when, b.sandbox.PID())
 	return nil
 }
 

@@ -37,13 +37,20 @@ func (a *api) processorTime() spent {
 	var own syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &own)
 	s := spent{client: time.Duration(own.Utime.Nano() + own.Stime.Nano()), server: processorTime(a.cmd.Process.Pid)}
-	for _, pid := range named("sandboxd") {
-		// Others on the machine have sandboxes, too.
-		if isBelow(pid, a.cmd.Process.Pid) {
-			s.sandboxd += processorTime(pid)
-		}
+	for _, pid := range a.sandboxds() {
+		s.sandboxd += processorTime(pid)
 	}
 	return s
+}
+
+// sandboxds are those of this server: others on the machine have sandboxes, too.
+func (a *api) sandboxds() (pids []int) {
+	for _, pid := range named("sandboxd") {
+		if isBelow(pid, a.cmd.Process.Pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // isBelow reports whether a process descends from another.

@@ -32,6 +32,7 @@ type api struct {
 	client *versioned.Clientset
 	http   *http.Client
 	cmd    *exec.Cmd
+	agent  int // the sandboxd of the sandbox that most parts use
 	log    *os.File
 	once   sync.Once
 }
