@@ -134,7 +134,7 @@ func TestASandboxIsCreatedUsedAndDeleted(t *testing.T) {
 	if len(pids) == 0 {
 		t.Error("no process of the sandbox was found: this test cannot fail")
 	}
-	if took := user.Gone(t, "one"); took > 5*time.Second {
+	if took := user.Gone(t, "one"); took > 20*time.Second {
 		t.Errorf("it took %s to go", took)
 	}
 	noProcesses(t, pids)
