@@ -45,7 +45,9 @@ func (r *LogREST) find(ctx context.Context, name string, wait time.Duration) (*v
 		if errors.Is(context.Cause(ctx), stream.ErrStopping) {
 			return nil, apierrors.NewServiceUnavailable("the server is stopping; read the turn again")
 		}
-		return nil, ctx.Err()
+		// The reader went away, mostly as its create was refused: nothing that
+		// should count as a failure of the server.
+		return nil, err
 	}
 	return r.current(ctx, name)
 }

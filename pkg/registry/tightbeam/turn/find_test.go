@@ -119,7 +119,7 @@ func TestAWaitEndsWithItsReaderAndWithTheServer(t *testing.T) {
 		why     error
 		refused func(error) bool
 	}{
-		{errors.New("the reader went away"), func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{errors.New("the reader went away"), apierrors.IsNotFound},
 		{stream.ErrStopping, apierrors.IsServiceUnavailable},
 	} {
 		turn := newTurnToCome()
