@@ -110,6 +110,10 @@ func trim(ctx context.Context, a *activity, undisturbed func(func())) {
 }
 
 func giveBack() {
+	// A collection that is waited for yields after each span that it sweeps, and where
+	// there is another processor wakes a thread for it each time: most of what this
+	// costs, for nothing, since nothing else is to be done.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	// A pool lets go of what it holds in the second collection after its last use;
 	// freeing is one, too.
 	runtime.GC()
