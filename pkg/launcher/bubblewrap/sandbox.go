@@ -243,26 +243,31 @@ func (l *Launcher) exec(ctx context.Context, s *Sandbox, uid uint32) error {
 		Child int `json:"child-pid"`
 	}
 	if err := json.NewDecoder(infoOut).Decode(&info); err != nil || info.Child == 0 {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
+		s.abandon()
 		return fmt.Errorf("bwrap: %s", s.log)
 	}
 	s.pid = info.Child
 	var err error
 	if s.pidfd, err = unix.PidfdOpen(s.pid, 0); err != nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
+		s.abandon()
 		return fmt.Errorf("sandboxd: %w: %s", err, s.log)
 	}
 	// Until sandboxd dials, and no longer when the gateway hears it.
 	if err := errors.Join(s.cgroup.add(s.pid), s.cgroup.started(false)); err != nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
+		s.abandon()
 		// bwrap may have given up meanwhile, and then says why.
 		return fmt.Errorf("%w: %s", err, s.log)
 	}
 	_, err = blockIn.Write([]byte{1})
 	return err
+}
+
+// abandon ends bwrap, and the child that it has made and that waits to be let go,
+// in its process group. Without bwrap that child would wait for ever, and so would
+// whoever waits for the end of what it may write.
+func (s *Sandbox) abandon() {
+	unix.Kill(-s.cmd.Process.Pid, unix.SIGKILL)
+	s.cmd.Wait()
 }
 
 // tail keeps the last of what is written to it.
