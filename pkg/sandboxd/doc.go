@@ -33,5 +33,6 @@
 //     again for ever, with backoff, while processes run on.
 //   - The imports are few: no Kubernetes, no flags library, no logging library.
 //     sandboxd is in every sandbox, and below 10 MB of resident memory when it
-//     rests: it gives back what work has left behind (trim.go).
+//     rests: it gives back what work has left behind (trim.go). docs/benchmarks.md
+//     has what it takes while it works.
 package sandboxd
