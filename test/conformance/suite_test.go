@@ -52,7 +52,8 @@ type entry struct {
 	// entry runs alone.
 	gate featuregate.Feature
 	on   bool
-	// alone entries store what lives for a second, or set a gate themselves.
+	// alone entries store what lives for a second, set a gate themselves, or give
+	// the store seconds for what others at the same time could hold up.
 	alone bool
 	// breaksDecoding entries store what cannot be decoded, on purpose.
 	breaksDecoding bool
@@ -218,7 +219,7 @@ var suite = []entry{
 	plain("WatchDeleteEventObjectHaveLatestRV", func(t *testing.T, e *env) {
 		storagetesting.RunTestWatchDeleteEventObjectHaveLatestRV(e.ctx, t, e.store)
 	}),
-	plain("WatchInitializationSignal", func(t *testing.T, e *env) { storagetesting.RunTestWatchInitializationSignal(e.ctx, t, e.store) }),
+	plain("WatchInitializationSignal", func(t *testing.T, e *env) { storagetesting.RunTestWatchInitializationSignal(e.ctx, t, e.store) }).byItself(),
 	rawOnly("WatchWithUnsafeDelete", func(t *testing.T, e *env) {
 		storagetesting.RunTestWatchWithUnsafeDelete(e.ctx, t, withTransformer{e.raw, e}, corruptError(t))
 	}).gated(unsafeDelete, true),
@@ -230,10 +231,10 @@ var suite = []entry{
 	}).with(everySecond),
 	cachedOnly("WatchDispatchBookmarkEvents", func(t *testing.T, e *env) {
 		storagetesting.RunTestWatchDispatchBookmarkEvents(e.ctx, t, e.store, true)
-	}),
+	}).byItself(),
 	cachedOnly("WatchBookmarksWithCorrectResourceVersion", func(t *testing.T, e *env) {
 		storagetesting.RunTestOptionalWatchBookmarksWithCorrectResourceVersion(e.ctx, t, e.store)
-	}),
+	}).byItself(),
 	plain("SendInitialEventsBackwardCompatibility", func(t *testing.T, e *env) {
 		storagetesting.RunSendInitialEventsBackwardCompatibility(e.ctx, t, e.store)
 	}),
