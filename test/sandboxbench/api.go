@@ -350,7 +350,7 @@ func memory(ctx context.Context, a *api, _ int, short bool) error {
 	}
 	figure(fmt.Sprintf("sandboxes_%d_cold_s", n), time.Since(began).Seconds(), "s")
 	time.Sleep(restTime) // sandboxd gives back what its start has left
-	resident("sandboxd", "fresh", a.sandboxds()...)
+	resident("sandboxd", "idle", a.sandboxds()...)
 	figure("server_rss_per_sandbox_kb", float64(memoryOf(a.cmd.Process.Pid, "VmRSS")-before)/float64(n), "KiB")
 
 	// Most sandboxes have worked, and wait for what comes next.
