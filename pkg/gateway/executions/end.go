@@ -57,7 +57,7 @@ func (e *execution) finish(ctx context.Context, o outcome, ran bool) error {
 			return err
 		}
 		var err error
-		object, err = r.store.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
+		object, err = r.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
 			o.apply(status, started, now, number, &e.outputs)
 		})
 		return err
@@ -127,7 +127,7 @@ func (e *execution) vanished(ran bool) {
 		return
 	}
 	r := e.runner
-	object, err := r.store.get(r.ctx, e.namespace, e.name)
+	object, err := r.store.Get(r.ctx, e.namespace, e.name)
 	if err == nil && object != nil && object.UID == e.uid && object.Status.Phase.Terminal() {
 		object.Status.LastEvent = max(object.Status.LastEvent, e.hub.Last()+1)
 		e.over(object, ran)

@@ -127,7 +127,7 @@ func TestAnExecutionIsGivenUpOnceItsReadersMayBeTold(t *testing.T) {
 	if e := r.find(object.UID); e != nil {
 		<-e.left
 	}
-	ended, err := r.store.get(t.Context(), "ns", "one")
+	ended, err := r.store.Get(t.Context(), "ns", "one")
 	if err != nil {
 		t.Fatal(err)
 	}

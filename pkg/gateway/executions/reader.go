@@ -49,7 +49,7 @@ func (r *Runner) locate(ctx context.Context, object *v1.Execution) (*execution, 
 		if e := r.find(object.UID); e != nil {
 			return e, nil, nil
 		}
-		current, err := r.store.get(ctx, object.Namespace, object.Name)
+		current, err := r.store.Get(ctx, object.Namespace, object.Name)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -41,7 +41,7 @@ func (e *execution) start() {
 		return
 	}
 	err := r.insist(r.ctx, "starting execution "+e.String(), func(ctx context.Context) error {
-		object, err := r.store.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
+		object, err := r.update(ctx, e.current(), func(status *v1.ExecutionStatus) {
 			status.Phase, status.StartTime = v1.ExecutionRunning, ptr.To(e.now())
 		})
 		if err == nil {

@@ -17,6 +17,7 @@ import (
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	"safebeam.dev/safebeam/pkg/journal"
 )
 
@@ -56,7 +57,7 @@ type Options struct {
 // Runner runs executions.
 type Runner struct {
 	Options
-	store   store
+	store   statuses.Store[*v1.Execution]
 	flusher *events.Flusher[*execution]
 	logger  klog.Logger
 
@@ -110,7 +111,7 @@ func New(o Options) *Runner {
 // them below prefix, which begins with a slash and has none at its end. It is called
 // once, before Recover.
 func (r *Runner) Wrap(inner storage.Interface, prefix string) storage.Interface {
-	r.store = store{storage: inner, prefix: prefix}
+	r.store = newStore(inner, prefix)
 	return &executionStorage{Interface: inner, runner: r}
 }
 
@@ -133,7 +134,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // Recover takes up what the process before left. No execution is created before it
 // has returned.
 func (r *Runner) Recover(ctx context.Context) error {
-	objects, err := r.store.unfinished(ctx)
+	objects, err := r.store.List(ctx, func(object *v1.Execution) bool { return !object.Status.Phase.Terminal() })
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (r *Runner) insist(ctx context.Context, what string, write func(ctx context
 
 // Ready reports whether executions can be run.
 func (r *Runner) Ready() error {
-	if r.store.storage == nil {
+	if r.store.Storage == nil {
 		return fmt.Errorf("the storage of executions is not attached")
 	}
 	return r.ctx.Err()

@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 )
 
 // createTimeout bounds the writes of one create, which do not end with the
@@ -108,7 +109,7 @@ func (r *Runner) settle(e *execution, runs bool, because error) {
 		}
 		var stored *v1.Execution
 		err := r.insist(ctx, "settling the create of execution "+e.String(), func(ctx context.Context) (err error) {
-			stored, err = r.store.get(ctx, e.namespace, e.name)
+			stored, err = r.store.Get(ctx, e.namespace, e.name)
 			return err
 		})
 		switch {
@@ -179,11 +180,13 @@ func (e *execution) deleted(ctx context.Context) {
 	e.end(ctx, &endError{outcome{phase: v1.ExecutionCancelled, reason: reasonDeleted, message: "the execution was deleted"}})
 }
 
-// store reads and writes executions below the registry: what the runner writes is
-// the status that no client may.
-type store struct {
-	storage storage.Interface
-	prefix  string
+// newStore is of the executions that are stored below prefix.
+func newStore(inner storage.Interface, prefix string) statuses.Store[*v1.Execution] {
+	return statuses.Store[*v1.Execution]{
+		Storage: inner, Prefix: prefix, Resource: "execution",
+		New:     func() *v1.Execution { return &v1.Execution{} },
+		NewList: func() runtime.Object { return &v1.ExecutionList{} },
+	}
 }
 
 var errEnded = errors.New("the execution has ended")
@@ -191,66 +194,19 @@ var errEnded = errors.New("the execution has ended")
 // pointless reports whether err says that there is nothing to write any more: the
 // execution has ended, was deleted, or replaced by another of its name.
 func pointless(err error) bool {
-	return errors.Is(err, errEnded) || storage.IsNotFound(err) || storage.IsInvalidObj(err)
+	return errors.Is(err, errEnded) || statuses.Gone(err)
 }
 
 func notFound(err error) bool { return grpcstatus.Code(err) == codes.NotFound }
 
-func (s store) key(namespace, name string) string { return s.prefix + "/" + namespace + "/" + name }
-
-// get reads an execution from the store, not from the watch cache. Nil: there is
-// none.
-func (s store) get(ctx context.Context, namespace, name string) (*v1.Execution, error) {
-	object := &v1.Execution{}
-	err := s.storage.Get(ctx, s.key(namespace, name), storage.GetOptions{}, object)
-	if storage.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading execution %s/%s: %w", namespace, name, err)
-	}
-	return object, nil
-}
-
-// update changes the status of an unfinished execution by compare-and-swap, from
-// the hint if that is still current.
-func (s store) update(ctx context.Context, hint *v1.Execution, change func(*v1.ExecutionStatus)) (*v1.Execution, error) {
-	out := &v1.Execution{}
-	uid := hint.UID
-	err := s.storage.GuaranteedUpdate(ctx, s.key(hint.Namespace, hint.Name), out, false,
-		&storage.Preconditions{UID: &uid},
-		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
-			object := input.(*v1.Execution)
-			if object.Status.Phase.Terminal() {
-				return nil, nil, errEnded
-			}
-			change(&object.Status)
-			return object, nil, nil
-		}, hint.DeepCopy())
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (s store) unfinished(ctx context.Context) ([]*v1.Execution, error) {
-	const page = 500
-	var all []*v1.Execution
-	options := storage.ListOptions{Predicate: storage.Everything, Recursive: true}
-	options.Predicate.Limit = page
-	for {
-		list := &v1.ExecutionList{}
-		if err := s.storage.GetList(ctx, s.prefix+"/", options, list); err != nil {
-			return nil, fmt.Errorf("listing executions: %w", err)
+// update changes the status of an unfinished execution. What it fails with may be
+// pointless to repeat.
+func (r *Runner) update(ctx context.Context, known *v1.Execution, change func(*v1.ExecutionStatus)) (*v1.Execution, error) {
+	return r.store.Update(ctx, known, func(object *v1.Execution) error {
+		if object.Status.Phase.Terminal() {
+			return errEnded
 		}
-		for i := range list.Items {
-			if object := &list.Items[i]; !object.Status.Phase.Terminal() {
-				all = append(all, object)
-			}
-		}
-		if list.Continue == "" {
-			return all, nil
-		}
-		options.Predicate.Continue = list.Continue
-	}
+		change(&object.Status)
+		return nil
+	})
 }

@@ -17,6 +17,7 @@ import (
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
 	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 )
 
 // Bindings say whose a pod is.
@@ -42,7 +43,7 @@ type Options struct {
 // Live knows the sandboxes of this server.
 type Live struct {
 	Options
-	store  store
+	store  statuses.Store[*v1.Sandbox]
 	logger klog.Logger
 
 	ctx    context.Context
@@ -160,7 +161,7 @@ func over(object *v1.Sandbox) bool {
 // Recover takes up what the process before left. No request is served before it
 // has returned.
 func (l *Live) Recover(ctx context.Context) error {
-	objects, err := l.store.list(ctx)
+	objects, err := l.store.List(ctx, func(*v1.Sandbox) bool { return true })
 	if err != nil {
 		return err
 	}

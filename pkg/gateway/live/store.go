@@ -6,7 +6,6 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 )
 
 // Wrap returns the storage of sandboxes with Live watching every write: inner
@@ -22,7 +22,11 @@ import (
 // is called once, before Recover.
 func (l *Live) Wrap(inner storage.Interface, prefix string) storage.Interface {
 	watched := &watched{Interface: inner, live: l}
-	l.store = store{storage: watched, prefix: prefix}
+	l.store = statuses.Store[*v1.Sandbox]{
+		Storage: watched, Prefix: prefix, Resource: "sandbox",
+		New:     func() *v1.Sandbox { return &v1.Sandbox{} },
+		NewList: func() runtime.Object { return &v1.SandboxList{} },
+	}
 	return watched
 }
 
@@ -59,37 +63,27 @@ func (w *watched) Delete(ctx context.Context, key string, out runtime.Object, pr
 	return nil
 }
 
-// store reads and writes sandboxes below the registry: what is written here is
-// the status that no client may.
-type store struct {
-	storage storage.Interface
-	prefix  string
-}
-
 // errOver says that a sandbox is over, and errSame that there is nothing to change.
 var (
 	errOver = errors.New("the sandbox is over")
 	errSame = errors.New("nothing to change")
 )
 
-// update changes the newest object by compare-and-swap. It fails with errOver if
-// the sandbox is terminal.
-func (s store) update(ctx context.Context, object *v1.Sandbox, change func(*v1.Sandbox) error) error {
-	uid := object.UID
-	return s.storage.GuaranteedUpdate(ctx, s.prefix+"/"+object.Namespace+"/"+object.Name, &v1.Sandbox{}, false,
-		&storage.Preconditions{UID: &uid},
-		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
-			sandbox := input.(*v1.Sandbox)
-			if sandbox.Status.Phase.Terminal() {
-				return nil, nil, errOver
-			}
-			return sandbox, nil, change(sandbox)
-		}, object.DeepCopy())
+// update changes a sandbox, whose status no client may. It fails with errOver if it
+// is terminal.
+func (l *Live) update(ctx context.Context, known *v1.Sandbox, change func(*v1.Sandbox) error) error {
+	_, err := l.store.Update(ctx, known, func(sandbox *v1.Sandbox) error {
+		if sandbox.Status.Phase.Terminal() {
+			return errOver
+		}
+		return change(sandbox)
+	})
+	return err
 }
 
 // pointless reports whether err says that there is nothing to write any more.
 func pointless(err error) bool {
-	return errors.Is(err, errOver) || errors.Is(err, errSame) || storage.IsNotFound(err) || storage.IsInvalidObj(err) || apierrors.IsNotFound(err)
+	return errors.Is(err, errOver) || errors.Is(err, errSame) || statuses.Gone(err) || apierrors.IsNotFound(err)
 }
 
 // write changes a sandbox, again and again until it succeeds or is pointless.
@@ -100,7 +94,7 @@ func (l *Live) write(ctx context.Context, what string, uid types.UID, change fun
 		if object == nil {
 			return errOver
 		}
-		err := l.store.update(ctx, object, change)
+		err := l.update(ctx, object, change)
 		if err == nil || pointless(err) {
 			return err
 		}
@@ -123,25 +117,5 @@ func (l *Live) sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-timer.C():
 		return nil
-	}
-}
-
-func (s store) list(ctx context.Context) ([]*v1.Sandbox, error) {
-	const page = 500
-	var all []*v1.Sandbox
-	options := storage.ListOptions{Predicate: storage.Everything, Recursive: true}
-	options.Predicate.Limit = page
-	for {
-		list := &v1.SandboxList{}
-		if err := s.storage.GetList(ctx, s.prefix+"/", options, list); err != nil {
-			return nil, fmt.Errorf("listing sandboxes: %w", err)
-		}
-		for i := range list.Items {
-			all = append(all, &list.Items[i])
-		}
-		if list.Continue == "" {
-			return all, nil
-		}
-		options.Predicate.Continue = list.Continue
 	}
 }

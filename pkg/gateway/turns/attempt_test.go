@@ -218,7 +218,7 @@ func TestAnAnswerThatIsTooLargeFailsTheTurn(t *testing.T) {
 		"at its end":   func(j *job) { _, _ = j.send(completeChunk(half + half)) },
 		"as JSON":      func(j *job) { _, _ = j.send(textChunk(strings.Repeat("\x01", maxAnswerBytes/2))) },
 		"for the store": func(j *job) {
-			j.w.store.storage = small{j.w.raw}
+			j.w.store.Storage = small{j.w.raw}
 			j.say("half")
 			_, _ = j.send(completeChunk("half and half"))
 		},

@@ -19,6 +19,7 @@ import (
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/gateway/awaited"
 	"safebeam.dev/safebeam/pkg/gateway/events"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	"safebeam.dev/safebeam/pkg/storage/bbolt"
@@ -72,7 +73,7 @@ type Broker struct {
 	clock   clock.WithDelayedExecution
 	journal journal.Journal
 	log     *messages.Log
-	store   store
+	store   statuses.Store[*tightbeamv1.Turn]
 	flusher *events.Flusher[*turn]
 	logger  klog.Logger
 	// awaited are the names that readers wait for.
@@ -194,7 +195,7 @@ func (b *Broker) insist(ctx context.Context, what string, write func(ctx context
 	delay := 100 * time.Millisecond
 	for {
 		err := write(ctx)
-		if err == nil || gone(err) || errors.Is(err, errEnded) || tooLarge(err) {
+		if err == nil || statuses.Gone(err) || errors.Is(err, errEnded) || tooLarge(err) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -228,7 +229,7 @@ func (b *Broker) locate(ctx context.Context, object *tightbeamv1.Turn) (*turn, *
 		if t := b.find(object.UID); t != nil {
 			return t, nil, nil
 		}
-		current, err := b.store.get(ctx, object.Namespace, object.Name)
+		current, err := b.store.Get(ctx, object.Namespace, object.Name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -258,13 +259,13 @@ func (b *Broker) find(uid types.UID) *turn {
 // turns below prefix, which begins with a slash and has none at its end.
 // It must be called once, before Recover.
 func (b *Broker) Wrap(inner storage.Interface, prefix string) storage.Interface {
-	b.store = store{storage: inner, prefix: prefix}
+	b.store = newStore(inner, prefix)
 	return &turnStorage{Interface: inner, broker: b}
 }
 
 // Ready reports whether turns can be run.
 func (b *Broker) Ready() error {
-	if b.store.storage == nil {
+	if b.store.Storage == nil {
 		return fmt.Errorf("the storage of turns is not attached")
 	}
 	return b.ctx.Err()

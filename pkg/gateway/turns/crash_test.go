@@ -310,7 +310,7 @@ func (c *crashing) known() []*tightbeamv1.Turn {
 
 // stored2 is stored where the store may be dead.
 func (w *world) stored2(turn *tightbeamv1.Turn) *tightbeamv1.Turn {
-	object, err := w.store.get(context.Background(), turn.Namespace, turn.Name)
+	object, err := w.store.Get(context.Background(), turn.Namespace, turn.Name)
 	if err != nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/gateway/events"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
@@ -295,11 +296,11 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 		return nil, t.putBack(err)
 	}
 	begun := t.now()
-	updated, err := b.store.update(write, object, func(s *tightbeamv1.TurnStatus) {
+	updated, err := b.update(write, object, func(s *tightbeamv1.TurnStatus) {
 		t.begin(s, out, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
 	})
 	switch {
-	case gone(err):
+	case statuses.Gone(err):
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil, errEnded
 	case errors.Is(err, errEnded):

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	"safebeam.dev/safebeam/pkg/storage/heads"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
@@ -142,13 +143,13 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 		if err := t.stagePending(ctx, failed...); err != nil {
 			return err
 		}
-		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
+		updated, err = b.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
 			s.Phase, s.Model, s.NotBefore = tightbeamv1.TurnQueued, follows.model, notBefore
 			endAttempt(s, a, now, turnError, a.usage)
 		})
 		return err
 	})
-	if gone(err) {
+	if statuses.Gone(err) {
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil
 	}
@@ -278,7 +279,7 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 		if err := t.stagePending(ctx, resumed...); err != nil {
 			return err
 		}
-		updated, err = b.store.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
+		updated, err = b.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
 			if was == running {
 				usage := o.usage
 				if usage == nil {
@@ -302,14 +303,14 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 		o = o.withoutAnswer()
 		err = b.insist(b.ctx, "ending turn "+t.String(), write)
 	}
-	if gone(err) {
+	if statuses.Gone(err) {
 		b.task(func(ctx context.Context) { t.vanished(ctx) })
 		return nil
 	}
 	if errors.Is(err, errEnded) {
 		// Somebody else's write; take it as it is.
 		resumed = nil
-		updated, err = b.store.get(b.ctx, t.namespace, t.name)
+		updated, err = b.store.Get(b.ctx, t.namespace, t.name)
 		if err == nil && updated == nil {
 			b.task(func(ctx context.Context) { t.vanished(ctx) })
 			return nil
@@ -431,7 +432,7 @@ func (t *turn) followUp(ctx context.Context, object *tightbeamv1.Turn, partial [
 		})
 		return err
 	})
-	if err != nil && !gone(err) {
+	if err != nil && !statuses.Gone(err) {
 		return // stopping; recovery follows up
 	}
 	b.released(t.conversation, t.uid)
@@ -491,7 +492,7 @@ func (t *turn) vanished(ctx context.Context) {
 		_, err := b.Heads.Release(ctx, t.conversation.uid, t.uid, result)
 		return err
 	})
-	if result != nil && (err == nil || gone(err)) {
+	if result != nil && (err == nil || statuses.Gone(err)) {
 		b.released(t.conversation, t.uid)
 	}
 }

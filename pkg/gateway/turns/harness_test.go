@@ -31,6 +31,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses/statusestest"
 	"safebeam.dev/safebeam/pkg/journal"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	engine "safebeam.dev/safebeam/pkg/storage"
@@ -154,7 +155,7 @@ func startWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *worl
 		option(&o)
 	}
 	w.Broker = New(o)
-	w.turns = w.Wrap(w.raw, "/turns")
+	w.turns = w.Wrap(statusestest.Behind(w.raw), "/turns")
 	return w
 }
 
@@ -284,7 +285,7 @@ func (w *world) delete(name string) error {
 // stored returns the turn as the store has it, nil if it has none.
 func (w *world) stored(name string) *tightbeamv1.Turn {
 	w.t.Helper()
-	turn, err := w.store.get(context.Background(), testNamespace, name)
+	turn, err := w.store.Get(context.Background(), testNamespace, name)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -180,8 +180,8 @@ func TestWhoSawTheEndReadsItsEvent(t *testing.T) {
 	turn := w.mustCreate(turnNamed("c", "one"))
 	j := w.pull("echo")
 	j.say("ok")
-	slow := &shown{w.store.storage, make(chan struct{}), make(chan struct{})}
-	w.store.storage = slow
+	slow := &shown{w.store.Storage, make(chan struct{}), make(chan struct{})}
+	w.store.Storage = slow
 	completed := make(chan error, 1)
 	go func() {
 		_, err := j.send(completeChunk("ok"))

@@ -31,7 +31,9 @@ func (b *Broker) Recover(ctx context.Context) error {
 			claims[claim.UID] = true
 		}
 	}
-	objects, err := b.store.unfinished(ctx, claims)
+	objects, err := b.store.List(ctx, func(turn *tightbeamv1.Turn) bool {
+		return !turn.Status.Phase.Terminal() || claims[turn.UID]
+	})
 	if err != nil {
 		return err
 	}

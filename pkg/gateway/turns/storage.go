@@ -219,7 +219,7 @@ func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn, because error
 			}
 		}
 		_ = b.insist(ctx, "settling the create of turn "+object.Namespace+"/"+object.Name, func(ctx context.Context) error {
-			stored, err := b.store.get(ctx, object.Namespace, object.Name)
+			stored, err := b.store.Get(ctx, object.Namespace, object.Name)
 			if err != nil {
 				return err
 			}
