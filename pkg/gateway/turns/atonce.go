@@ -66,7 +66,7 @@ func (s *begun) prepare(ctx context.Context, object *tightbeamv1.Turn, conversat
 	if err := t.numbers.With(ctx, firstNumber+events.ReserveBlock); err != nil {
 		return err
 	}
-	t.begin(&object.Status, s.assignment, tightbeamv1.TurnAttempt{Model: model.Name, Job: s.waiter.job, StartTime: t.now()})
+	t.begin(&object.Status, s.assignment, nil, tightbeamv1.TurnAttempt{Model: model.Name, Job: s.waiter.job, StartTime: t.now()})
 	return nil
 }
 

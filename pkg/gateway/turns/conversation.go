@@ -78,7 +78,7 @@ func (b *Broker) claimed(c *conversation, head *heads.Head) {
 func (b *Broker) released(c *conversation, uid types.UID) {
 	b.mu.Lock()
 	c.queue = slices.DeleteFunc(c.queue, func(s *slot) bool { return s.claim.UID == uid })
-	if t := b.turns[uid]; t != nil {
+	if t := b.turns[uid]; t != nil && t.conversation == c {
 		delete(b.turns, uid)
 		b.unname(t)
 		close(t.left)

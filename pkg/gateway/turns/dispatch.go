@@ -297,7 +297,7 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	}
 	begun := t.now()
 	updated, err := b.update(write, object, func(s *tightbeamv1.TurnStatus) {
-		t.begin(s, out, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
+		t.begin(s, out, object.Status.Attempts, tightbeamv1.TurnAttempt{Model: model.Name, Job: job, StartTime: begun})
 	})
 	switch {
 	case statuses.Gone(err):
@@ -323,14 +323,14 @@ func (t *turn) assign(ctx context.Context, job string) (*pb.TurnAssignment, erro
 	return out, nil
 }
 
-// begin is what an assignment writes into the status.
-func (t *turn) begin(s *tightbeamv1.TurnStatus, a *pb.TurnAssignment, attempt tightbeamv1.TurnAttempt) {
+// begin is what an assignment writes into the status, behind the attempts before.
+func (t *turn) begin(s *tightbeamv1.TurnStatus, a *pb.TurnAssignment, before []tightbeamv1.TurnAttempt, attempt tightbeamv1.TurnAttempt) {
 	s.Phase = tightbeamv1.TurnRunning
 	s.NotBefore = nil
 	s.SystemSHA256 = systemSHA256(a.System)
-	// A write whose outcome was unknown may have put this attempt there.
-	before := a.GetAttempt() - 1
-	s.Attempts = append(s.Attempts[:before:before], attempt)
+	// What is stored may have this attempt, of a write whose outcome was unknown,
+	// and lack others, by somebody's hand.
+	s.Attempts = append(before[:len(before):len(before)], attempt)
 	if s.StartTime == nil {
 		s.StartTime = &attempt.StartTime
 		s.Timings = &tightbeamv1.TurnTimings{QueuedMilliseconds: t.sinceAccepted(attempt.StartTime)}

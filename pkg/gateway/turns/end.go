@@ -145,6 +145,7 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 		}
 		updated, err = b.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
 			s.Phase, s.Model, s.NotBefore = tightbeamv1.TurnQueued, follows.model, notBefore
+			s.Attempts = slices.Clone(object.Status.Attempts)
 			endAttempt(s, a, now, turnError, a.usage)
 		})
 		return err
@@ -170,7 +171,7 @@ func (t *turn) again(ctx context.Context, f failure, turnError *tightbeamv1.Turn
 	b.dispatch(t.conversation)
 	b.mu.Unlock()
 	b.countRunning(t.namespace, a.model, -1)
-	b.Observer.AttemptEnded(t.namespace, &updated.Status.Attempts[len(updated.Status.Attempts)-1])
+	b.Observer.AttemptEnded(t.namespace, lastAttempt(updated))
 	return nil
 }
 
@@ -285,6 +286,7 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 				if usage == nil {
 					usage = a.usage
 				}
+				s.Attempts = slices.Clone(object.Status.Attempts)
 				endAttempt(s, a, now, o.attemptError, usage)
 			}
 			finish(s, o, number, now)
@@ -323,8 +325,8 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	t.publishDurable(resumed)
 	t.hub.End(terminalEvent(updated))
 	b.Observer.TurnEnded(updated)
-	if was == running {
-		b.Observer.AttemptEnded(t.namespace, &updated.Status.Attempts[len(updated.Status.Attempts)-1])
+	if last := lastAttempt(updated); was == running && last != nil {
+		b.Observer.AttemptEnded(t.namespace, last)
 	}
 	partial := a.blocks.content()
 	b.task(func(ctx context.Context) { t.followUp(ctx, updated, partial) })
@@ -338,6 +340,17 @@ func (t *turn) endNumber(ctx context.Context, chunk int64) (number int64, resume
 		return t.serverNumber(ctx)
 	}
 	return chunk, nil, t.numbers.UpTo(ctx, chunk)
+}
+
+// giveUp fails a turn that cannot go on.
+func (t *turn) giveUp(ctx context.Context, message string) {
+	t.op.lock()
+	defer t.op.unlock()
+	if t.over() {
+		return
+	}
+	turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorInternal, Message: message}
+	_ = t.end(ctx, outcome{phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: message, attemptError: turnError, err: turnError})
 }
 
 // withoutAnswer is the outcome of an answer that the store does not take.
@@ -373,6 +386,14 @@ func (t *turn) leave(object *tightbeamv1.Turn, was state, a attempt) {
 	} else if was == ready {
 		b.Observer.ModelChanged(t.namespace, model)
 	}
+}
+
+// lastAttempt is nil for a turn that never ran, or whose status somebody else wrote.
+func lastAttempt(object *tightbeamv1.Turn) *tightbeamv1.TurnAttempt {
+	if n := len(object.Status.Attempts); n > 0 {
+		return &object.Status.Attempts[n-1]
+	}
+	return nil
 }
 
 func endAttempt(s *tightbeamv1.TurnStatus, a attempt, now metav1.MicroTime, err *tightbeamv1.TurnError, usage *tightbeamv1.Usage) {
@@ -449,7 +470,9 @@ func (b *Broker) appendAnswer(ctx context.Context, t *turn, object *tightbeamv1.
 	}
 	entry := logEntry(object.Status.Message, ptr.Deref(object.Status.CompletionTime, t.now()))
 	entry.SystemSHA256 = object.Status.SystemSHA256
-	entry.Model = object.Status.Attempts[len(object.Status.Attempts)-1].Model
+	if last := lastAttempt(object); last != nil {
+		entry.Model = last.Model
+	}
 	_, err := b.log.StageRouter(ctx, t.conversation.uid, object, entry)
 	return err
 }

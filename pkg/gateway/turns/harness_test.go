@@ -97,7 +97,9 @@ type world struct {
 	log     *messages.Log
 	turns   storage.Interface // with the broker in its path
 	raw     storage.Interface // without
-	stop    func()
+	// rawHeads is what heads are kept in.
+	rawHeads storage.Interface
+	stop     func()
 }
 
 type worldOption func(*Options)
@@ -139,8 +141,9 @@ func startWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *worl
 	version := tightbeamv1.SchemeGroupVersion
 	w.raw = w.open(codecs.CodecForVersions(info.Serializer, info.Serializer, version, version), tightbeamv1.Resource("turns"), "/turns",
 		func() runtime.Object { return &tightbeamv1.Turn{} }, func() runtime.Object { return &tightbeamv1.TurnList{} })
-	w.heads = heads.NewStore(w.open(heads.Codec(), heads.Resource, heads.ResourcePrefix,
-		func() runtime.Object { return &heads.Head{} }, func() runtime.Object { return &heads.HeadList{} }))
+	w.rawHeads = w.open(heads.Codec(), heads.Resource, heads.ResourcePrefix,
+		func() runtime.Object { return &heads.Head{} }, func() runtime.Object { return &heads.HeadList{} })
+	w.heads = heads.NewStore(w.rawHeads)
 	w.log = messages.New(w.journal, 1<<20)
 	o := Options{
 		Heads: w.heads, Log: w.log, Journal: w.journal,

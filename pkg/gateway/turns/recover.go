@@ -5,6 +5,7 @@ package turns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -41,27 +42,25 @@ func (b *Broker) Recover(ctx context.Context) error {
 	for _, object := range objects {
 		byUID[object.UID] = object
 	}
+	placed := map[types.UID]bool{}
 	for i := range all {
-		if err := b.recoverHead(ctx, &all[i], byUID); err != nil {
+		if err := b.recoverHead(ctx, &all[i], byUID, placed); err != nil {
 			return err
 		}
 	}
 	for _, object := range objects {
-		if !claims[object.UID] {
+		if !placed[object.UID] && !object.Status.Phase.Terminal() {
 			// A claim is released only behind a terminal status; this is the
 			// mark of a store that was put together from two.
 			b.logger.Error(nil, "turn has no place in its conversation and is failed", "turn", object.Namespace+"/"+object.Name)
 			c := b.enter(types.UID(object.Status.ConversationUID), object.Namespace, object.Spec.Conversation)
 			t := b.newTurn(object, c, object.CreationTimestamp.Time)
-			if err := t.restore(ctx); err != nil {
+			if err := t.restore(ctx); err != nil && !errors.Is(err, errIllegible) {
 				return err
 			}
 			b.task(func(ctx context.Context) {
 				defer b.leave(c)
-				t.op.lock()
-				defer t.op.unlock()
-				turnError := &tightbeamv1.TurnError{Class: tightbeamv1.ErrorInternal, Message: "the turn lost its place in its conversation"}
-				_ = t.end(ctx, outcome{phase: tightbeamv1.TurnFailed, reason: string(turnError.Class), text: turnError.Message, attemptError: turnError, err: turnError})
+				t.giveUp(ctx, "the turn lost its place in its conversation")
 			})
 		}
 	}
@@ -73,25 +72,34 @@ func (b *Broker) Recover(ctx context.Context) error {
 	return nil
 }
 
-func (b *Broker) recoverHead(ctx context.Context, head *heads.Head, byUID map[types.UID]*tightbeamv1.Turn) error {
+// recoverHead takes up the turns that a head claims and no head did before, which
+// are placed then.
+func (b *Broker) recoverHead(ctx context.Context, head *heads.Head, byUID map[types.UID]*tightbeamv1.Turn, placed map[types.UID]bool) error {
 	if len(head.Queue) == 0 {
 		return nil
 	}
 	c := b.enter(types.UID(head.Name), head.ConversationNamespace, head.ConversationName)
 	defer b.leave(c)
 	b.claimed(c, head)
+	here := map[types.UID]bool{}
 	for _, claim := range head.Queue {
+		if here[claim.UID] {
+			continue // a claim twice is one, and released with it
+		}
+		here[claim.UID] = true
 		object := byUID[claim.UID]
-		if object == nil {
+		if object == nil || placed[claim.UID] || !mayBeOf(object, c.uid) {
 			if _, err := b.Heads.Release(ctx, c.uid, claim.UID, nil); err != nil {
 				return err
 			}
 			b.released(c, claim.UID)
 			continue
 		}
+		placed[claim.UID] = true
 		t := b.newTurn(object, c, object.CreationTimestamp.Time)
-		if err := t.restore(ctx); err != nil {
-			return err
+		illegible := t.restore(ctx)
+		if illegible != nil && !errors.Is(illegible, errIllegible) {
+			return illegible
 		}
 		preempted, by := b.stored(c, t)
 		if object.Status.Phase.Terminal() {
@@ -101,12 +109,29 @@ func (b *Broker) recoverHead(ctx context.Context, head *heads.Head, byUID map[ty
 		}
 		t.arm()
 		b.preempt(t, preempted, by)
+		if illegible != nil {
+			// One turn's, and no reason not to serve all others.
+			b.logger.Error(illegible, "turn is failed", "turn", t.String())
+			b.task(func(ctx context.Context) { t.giveUp(ctx, illegible.Error()) })
+			continue
+		}
 		t.resume()
 	}
 	return nil
 }
 
-// restore reads back what the journal knows of a turn.
+// mayBeOf reports whether a turn is one of that conversation, as far as its status
+// tells.
+func mayBeOf(object *tightbeamv1.Turn, conversation types.UID) bool {
+	uid := object.Status.ConversationUID
+	return uid == "" || uid == string(conversation)
+}
+
+// errIllegible says that what the journal has of a turn is no events.
+var errIllegible = errors.New("the events of the turn cannot be read")
+
+// restore reads back what the journal knows of a turn. With errIllegible, it is
+// where the next event's number is, and no more.
 func (t *turn) restore(ctx context.Context) error {
 	reserved, err := t.broker.journal.Last(ctx, reservedOwner(t.uid))
 	if err != nil {
@@ -118,11 +143,11 @@ func (t *turn) restore(ctx context.Context) error {
 	}
 	told, err := decodeBatches(records)
 	if err != nil {
-		return err
+		err, told = fmt.Errorf("%w: %w", errIllegible, err), nil
 	}
 	durable := int64(0)
-	if len(told) > 0 {
-		durable = told[len(told)-1].Number
+	if len(records) > 0 {
+		durable = records[len(records)-1].Number
 	}
 	t.hub = events.NewHub(durable)
 	t.numbers.Recover(max(reserved, durable))
@@ -140,7 +165,7 @@ func (t *turn) restore(ctx context.Context) error {
 		t.attempt = restoreAttempt(int32(n), &object.Status.Attempts[n-1], told, durable)
 		t.logged = false
 	}
-	return nil
+	return err
 }
 
 func decodeBatches(records []journal.Record) ([]*tightbeamv1.TurnEvent, error) {
@@ -201,7 +226,7 @@ func restoreAttempt(number int32, status *tightbeamv1.TurnAttempt, told []*tight
 // resume lets an unfinished turn go on from where the store has it.
 func (t *turn) resume() {
 	b := t.broker
-	if t.object.Status.Phase != tightbeamv1.TurnRunning {
+	if t.object.Status.Phase != tightbeamv1.TurnRunning || lastAttempt(t.object) == nil {
 		return // waiting; dispatched with its conversation
 	}
 	a := t.attempt

@@ -184,7 +184,7 @@ func (s *Store) Release(ctx context.Context, conversation, turn types.UID, outco
 				return h, nil, nil
 			}
 			agent := h.Queue[i].Agent
-			h.Queue = slices.Delete(h.Queue, i, i+1)
+			h.Queue = slices.DeleteFunc(h.Queue, func(c Claim) bool { return c.UID == turn })
 			if outcome != nil {
 				h.LastAgent = agent
 				h.LastTurnTime = outcome.Time.DeepCopy()
