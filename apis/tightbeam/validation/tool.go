@@ -75,6 +75,15 @@ func toolChoice(choice string, tools []v1.Tool, path *field.Path) field.ErrorLis
 	return check.OneOf(choice, path, words...)
 }
 
+// Depth refuses JSON that is nested deeper than what an object may carry: for what
+// goes into a status, which is written past validation.
+func Depth(data []byte) error {
+	if depth := check.Depth(data); depth > check.MaxDepth {
+		return fmt.Errorf("is nested %d deep: must be at most %d", depth, check.MaxDepth)
+	}
+	return nil
+}
+
 func toolCalls(calls []v1.ToolCall, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(calls) > maxTools {

@@ -4,6 +4,8 @@
 package validation
 
 import (
+	"math"
+
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -96,6 +98,12 @@ func turnStatus(status *v1.TurnStatus, path *field.Path) field.ErrorList {
 	}
 	if !status.Phase.Terminal() && status.CompletionTime != nil {
 		errs = append(errs, field.Forbidden(path.Child("completionTime"), "the turn is not over"))
+	}
+	if status.Message != nil {
+		for i, call := range status.Message.ToolCalls {
+			_, inputErrs := check.Object(call.Input, math.MaxInt, path.Child("message", "toolCalls").Index(i).Child("input"))
+			errs = append(errs, inputErrs...)
+		}
 	}
 	if status.Phase == v1.TurnFailed && status.Error == nil {
 		errs = append(errs, field.Required(path.Child("error"), "a turn that failed says why"))

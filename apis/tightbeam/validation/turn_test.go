@@ -5,6 +5,7 @@ package validation
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,9 @@ func TestTurnRefuses(t *testing.T) {
 		checktest.By("a call without id", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].ID = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].id", "ties a result to its call"),
 		checktest.By("a call of no tool", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Name = "" }, field.ErrorTypeRequired, "spec.messages[2].toolCalls[0].name", "name of the tool"),
 		checktest.By("a call with a list", func(t *v1.Turn) { t.Spec.Messages[2].ToolCalls[0].Input = raw(`[]`) }, field.ErrorTypeInvalid, "spec.messages[2].toolCalls[0].input", "JSON object"),
+		checktest.By("a call with a maze", func(t *v1.Turn) {
+			t.Spec.Messages[2].ToolCalls[0].Input = raw(`{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`)
+		}, field.ErrorTypeInvalid, "spec.messages[2].toolCalls[0].input", "nested 101 deep: must be at most 100"),
 		checktest.By("a call twice", func(t *v1.Turn) {
 			t.Spec.Messages[2].ToolCalls = append(t.Spec.Messages[2].ToolCalls, t.Spec.Messages[2].ToolCalls[0])
 		}, field.ErrorTypeDuplicate, "spec.messages[2].toolCalls[1].id", "call_1"),

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/apis/tightbeam/validation"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
@@ -92,8 +93,8 @@ func toolCallsFromProto(in []*pb.ToolCall) ([]tightbeamv1.ToolCall, error) {
 	return out, nil
 }
 
-// RawFromJSON returns a JSON object that came as a string. An empty string is
-// none, or, with emptyObject, {}.
+// RawFromJSON returns a JSON object that came as a string, such as the API takes.
+// An empty string is none, or, with emptyObject, {}.
 func RawFromJSON(text string, emptyObject bool) (*runtime.RawExtension, error) {
 	if text == "" {
 		if !emptyObject {
@@ -104,6 +105,9 @@ func RawFromJSON(text string, emptyObject bool) (*runtime.RawExtension, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
 		return nil, fmt.Errorf("must be a JSON object: %.60q", text)
+	}
+	if err := validation.Depth([]byte(text)); err != nil {
+		return nil, err
 	}
 	return &runtime.RawExtension{Raw: []byte(text)}, nil
 }

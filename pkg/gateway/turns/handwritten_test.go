@@ -5,6 +5,7 @@ package turns
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -282,4 +283,27 @@ func TestAJournalThatNobodyUnderstandsFailsItsTurnAlone(t *testing.T) {
 	}
 	w.finishAll("other")
 	w.finished("other")
+}
+
+// TestAnAnswerThatCouldNotBeReadAgainIsNotStored is about JSON that is nested so deep
+// that it decodes alone and not as a part of its turn, which would keep all turns
+// from being read, and the server from starting.
+func TestAnAnswerThatCouldNotBeReadAgainIsNotStored(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{101, 9_990, 9_998, 20_000} {
+		w := newWorld(t, fast)
+		w.mustCreate(turnNamed("c", "one"))
+		j := w.pull("echo")
+		input := `{"a":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `}`
+		_, _ = j.send(&pb.TurnResultChunk{Chunk: &pb.TurnResultChunk_Complete{Complete: &pb.TurnComplete{
+			StopReason: pb.StopReason_STOP_REASON_TOOL_USE,
+			ToolCalls:  []*pb.ToolCall{{Id: "1", Name: "x", InputJson: input}},
+		}}})
+		turn := w.stored("one")
+		if e := lastAttempt(turn).Error; e == nil || e.Class != tightbeamv1.ErrorInternal {
+			t.Errorf("%d deep: %+v", depth, turn.Status)
+		}
+		w = w.crash(fast)
+		w.stored("one")
+	}
 }

@@ -4,6 +4,7 @@
 package turns
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -144,7 +145,7 @@ func TestMessagesKeepTheirMeaningOnTheWire(t *testing.T) {
 	if len(stopReasons) != len(pb.StopReason_name)-1 || len(errorClasses) != len(pb.ErrorClass_name)-1 {
 		t.Error("a name of the wire has none in the API")
 	}
-	for _, bad := range []string{"[]", "null", "1", `{"a"`, `"x"`} {
+	for _, bad := range []string{"[]", "null", "1", `{"a"`, `"x"`, `{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}"} {
 		if _, err := RawFromJSON(bad, false); err == nil {
 			t.Errorf("%s is taken for an object", bad)
 		}
