@@ -85,7 +85,7 @@ What runs is an Execution: its output stays readable for an hour, see logs. With
 	flags.BoolVarP(&f.tty, "tty", "t", false, "Give the command a terminal.")
 	flags.BoolVar(&f.keep, "keep", false, "Keep the sandbox.")
 	flags.BoolVar(&f.detach, "detach", false, "Do not wait: print the name of the Execution.")
-	flags.DurationVar(&f.patience, "running-timeout", f.patience, "How long the sandbox may take until it runs.")
+	flags.DurationVar(&f.patience, "running-timeout", f.patience, "How long the sandbox may take until it runs; with --detach the execution waits by itself.")
 	command.ValidArgsFunction = request.First(completeSandboxes(target))
 
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -200,8 +200,9 @@ func (f *runFlags) run(ctx context.Context, r *remote, name string, execution *l
 		return err
 	}
 	if there {
-		if why := r.unready(ctx, name); why != "" {
-			fmt.Fprintf(streams.ErrOut, "[waiting for the sandbox %s, which is %s]\n", name, why)
+		// Nobody waits here for longer than they said, so neither does what shall run.
+		if err := r.awaitThere(ctx, name, f.patience, streams.ErrOut); err != nil {
+			return errors.Join(err, r.cancel(ctx, created))
 		}
 	}
 	err = r.follow(ctx, created.Name, "", streams)

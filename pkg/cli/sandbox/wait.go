@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -53,18 +54,20 @@ func (r *remote) awaitRunning(ctx context.Context, sandbox *llmsafespacev1.Sandb
 	return nil, err
 }
 
-// unready says where a sandbox is that is still to run, and why. What cannot be
-// read says nothing: who may execute in it need not see it.
-func (r *remote) unready(ctx context.Context, name string) string {
+// awaitThere waits for a sandbox that somebody else made, and says so where there
+// is something to wait for. One that cannot be read is not waited for: who may
+// execute in it need not see it.
+func (r *remote) awaitThere(ctx context.Context, name string, patience time.Duration, errOut io.Writer) error {
 	sandbox, err := r.Sandboxes(r.namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return ""
+		return nil
 	}
 	switch sandbox.Status.Phase {
 	case llmsafespacev1.SandboxPending, llmsafespacev1.SandboxCreating:
-		return state(sandbox)
+		fmt.Fprintf(errOut, "[waiting for the sandbox %s, which is %s]\n", name, state(sandbox))
+		_, err = r.awaitRunning(ctx, sandbox, patience)
 	}
-	return ""
+	return err
 }
 
 // state is where a sandbox is and why.
