@@ -105,14 +105,16 @@ func (q *Query) Bool(name string, unset bool) bool {
 	return value
 }
 
-// OneOf is a parameter that is one of the choices, the first if not given.
+// OneOf is a parameter that is one of the choices, the first if not given. The
+// choice "" is that of who does not choose: nobody is told to write it.
 func (q *Query) OneOf(name string, choices ...string) string {
 	text, ok := q.get(name)
 	if !ok {
 		return choices[0]
 	}
 	if !slices.Contains(choices, text) {
-		q.refuse(name, fmt.Sprintf("%s is one of %s, not %q", name, strings.Join(choices, ", "), text))
+		named := slices.DeleteFunc(slices.Clone(choices), func(choice string) bool { return choice == "" })
+		q.refuse(name, fmt.Sprintf("%s is one of %s, not %q", name, strings.Join(named, ", "), text))
 		return choices[0]
 	}
 	return text

@@ -253,6 +253,7 @@ func TestQueryNamesEverythingThatIsWrong(t *testing.T) {
 		after := q.After()
 		q.Bool("follow", false)
 		q.OneOf("view", "raw", "provider")
+		q.OneOf("stream", "", "stdout", "stderr")
 		return after, q.Err()
 	}
 	for url, want := range map[string]string{
@@ -260,7 +261,8 @@ func TestQueryNamesEverythingThatIsWrong(t *testing.T) {
 		"/x?after=1&after=2":           "after is given 2 times",
 		"/x?follow=maybe":              `follow is true or false, not "maybe"`,
 		"/x?view=all":                  `view is one of raw, provider, not "all"`,
-		"/x?since=3":                   `unknown parameter "since", there is after, follow, view`,
+		"/x?stream=stdin":              `stream is one of stdout, stderr, not "stdin"`,
+		"/x?since=3":                   `unknown parameter "since", there is after, follow, stream, view`,
 		"/x?after=x&follow=y&color=no": `after is a number`,
 	} {
 		if _, err := read(url); !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), want) {
