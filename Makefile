@@ -31,11 +31,15 @@ BUILDTAGS ?= grpcnotrace
 
 .PHONY: run
 run: ## Start everything on this machine, ask a model something, leave it running
-	hack/run.sh
+	@hack/run.sh
 
 .PHONY: stop
 stop: ## End the server that `make run` left in the background
-	hack/run.sh stop
+	@hack/run.sh stop
+
+.PHONY: help
+help: ## This text
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Build it
 
@@ -85,6 +89,12 @@ torture: ## Faults and power cuts in the store, 20 rounds for each kill of the p
 
 ROUNDS ?= 200
 
+.PHONY: verify
+verify: ## Generated code, format, vet, staticcheck, licences, layers, vulnerabilities
+	hack/verify.sh
+
+##@ Measure it
+
 .PHONY: bench
 bench: build bin/storebench bin/storebench-etcd ## Turns, streams and, beside etcd, the store in numbers; BENCHFLAGS=-short
 	go build -o bin/ ./test/fakeprovider/cmd/fakeprovider
@@ -95,12 +105,5 @@ bench: build bin/storebench bin/storebench-etcd ## Turns, streams and, beside et
 bench-sandboxes: build ## Exec, files and cold starts of local sandboxes
 	go run ./test/sandboxbench $(BENCHFLAGS)
 
-.PHONY: verify
-verify: ## Generated code, format, vet, staticcheck, licences, layers, vulnerabilities
-	hack/verify.sh
-
-include hack/make/*.mk
-
-.PHONY: help
-help: ## This text
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+# In the order that `make help` shows them in: the first three go on with what is measured.
+include $(patsubst %,hack/make/%.mk,storebench warmpool soak cluster images)

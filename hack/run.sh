@@ -128,7 +128,12 @@ spec:
 }
 
 if [ "${1:-}" = stop ]; then
+  if ! running; then
+    echo "no server of $data runs in the background"
+    exit
+  fi
   stop
+  echo "the server has ended; what it kept is in $data"
   exit
 fi
 

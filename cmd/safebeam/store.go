@@ -172,7 +172,10 @@ func newDefrag(dir func() string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "defrag",
 		Short: "Give unused space back to the file system",
-		Args:  onlyDataDir,
+		Long: `Write the store anew without its unused space, which needs room for both at a
+time. A server does so by itself when it is worth it: this is for a disk that has
+to have room now.`,
+		Args: onlyDataDir,
 		RunE: func(command *cobra.Command, _ []string) error {
 			report, err := bbolt.Defrag(command.Context(), dir())
 			if err != nil {
