@@ -127,8 +127,14 @@ func (e *execution) vanished(ran bool) {
 		return
 	}
 	r := e.runner
-	object, err := r.store.Get(r.ctx, e.namespace, e.name)
-	if err == nil && object != nil && object.UID == e.uid && object.Status.Phase.Terminal() {
+	var object *v1.Execution
+	if err := r.insist(r.ctx, "reading ended execution "+e.String(), func(ctx context.Context) (err error) {
+		object, err = r.store.Get(ctx, e.namespace, e.name)
+		return err
+	}); err != nil {
+		return // stopping; recovery knows
+	}
+	if object != nil && object.UID == e.uid && object.Status.Phase.Terminal() {
 		object.Status.LastEvent = max(object.Status.LastEvent, e.hub.Last()+1)
 		e.over(object, ran)
 		return

@@ -97,7 +97,7 @@ func (r *Runner) settle(e *execution, runs bool, because error) {
 		return
 	}
 	r.task(func(ctx context.Context) {
-		if errors.Is(because, context.DeadlineExceeded) {
+		if statuses.Undecided(because) {
 			// The write may still be on its way.
 			timer := r.Clock.NewTimer(createTimeout)
 			defer timer.Stop()

@@ -281,12 +281,13 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 			return err
 		}
 		updated, err = b.update(ctx, object, func(s *tightbeamv1.TurnStatus) {
+			// Without one that a write of an assignment brought there which failed.
+			s.Attempts = slices.Clone(object.Status.Attempts)
 			if was == running {
 				usage := o.usage
 				if usage == nil {
 					usage = a.usage
 				}
-				s.Attempts = slices.Clone(object.Status.Attempts)
 				endAttempt(s, a, now, o.attemptError, usage)
 			}
 			finish(s, o, number, now)
@@ -312,8 +313,11 @@ func (t *turn) end(ctx context.Context, o outcome) error {
 	if errors.Is(err, errEnded) {
 		// Somebody else's write; take it as it is.
 		resumed = nil
-		updated, err = b.store.Get(b.ctx, t.namespace, t.name)
-		if err == nil && updated == nil {
+		err = b.insist(b.ctx, "reading ended turn "+t.String(), func(ctx context.Context) (err error) {
+			updated, err = b.store.Get(ctx, t.namespace, t.name)
+			return err
+		})
+		if err == nil && (updated == nil || updated.UID != t.uid) {
 			b.task(func(ctx context.Context) { t.vanished(ctx) })
 			return nil
 		}

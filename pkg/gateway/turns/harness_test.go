@@ -108,12 +108,16 @@ type worldOption func(*Options)
 func fast(o *Options) { o.FlushInterval = time.Millisecond }
 
 func newWorld(t testing.TB, options ...worldOption) *world {
-	w := openWorld(t, &disk{fs: faultfs.New(1), dir: t.TempDir()}, &cluster{
-		conversations: map[string]*tightbeamv1.Conversation{}, models: map[string]*tightbeamv1.TightbeamModel{},
-	}, options...)
+	w := openWorld(t, newDisk(t), newCluster(), options...)
 	w.model("echo", nil)
 	w.conversation("c", nil)
 	return w
+}
+
+func newDisk(t testing.TB) *disk { return &disk{fs: faultfs.New(1), dir: t.TempDir()} }
+
+func newCluster() *cluster {
+	return &cluster{conversations: map[string]*tightbeamv1.Conversation{}, models: map[string]*tightbeamv1.TightbeamModel{}}
 }
 
 func openWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *world {

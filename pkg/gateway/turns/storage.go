@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	"safebeam.dev/safebeam/pkg/journal/messages"
 	"safebeam.dev/safebeam/pkg/storage/heads"
 )
@@ -212,7 +213,7 @@ func (b *Broker) settle(c *conversation, object *tightbeamv1.Turn, because error
 	b.mu.Unlock()
 	b.task(func(ctx context.Context) {
 		defer b.leave(c)
-		if errors.Is(because, context.DeadlineExceeded) {
+		if statuses.Undecided(because) {
 			// The write may still be on its way.
 			if b.sleep(ctx, createTimeout) != nil {
 				return

@@ -18,6 +18,7 @@ import (
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/bindings"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 )
 
 const (
@@ -167,7 +168,7 @@ func (c *Claimer) destroy(ctx context.Context, pod *Pod, reason, message string)
 func (c *Claimer) settle(pod *Pod, sandbox *v1.Sandbox, because error) {
 	sandbox = sandbox.DeepCopy()
 	c.task(func(ctx context.Context) {
-		if errors.Is(because, context.DeadlineExceeded) {
+		if statuses.Undecided(because) {
 			c.sleep(ctx, createTimeout) // the write may still be on its way
 		}
 		_ = c.insist(ctx, func(ctx context.Context) error {

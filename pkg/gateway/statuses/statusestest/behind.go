@@ -1,8 +1,10 @@
 // Copyright 2026 The Safebeam Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package statusestest has the watch cache's worst: a storage that proposes, as
-// the current version of an object, one that its writer has long left behind.
+// Package statusestest has the worst that storages do to those who write through
+// them. Behind is the watch cache's: the current version of an object that it proposes
+// is one that its writer has long left behind. Unsure is a network's: a write that
+// failed was made after all, or will be.
 package statusestest
 
 import (
