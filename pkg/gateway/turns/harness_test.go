@@ -162,7 +162,7 @@ func startWorld(t testing.TB, d *disk, c *cluster, options ...worldOption) *worl
 		option(&o)
 	}
 	w.Broker = New(o)
-	w.turns = w.Wrap(statusestest.Behind(w.raw), "/turns")
+	w.turns = w.Wrap(statusestest.Shared(t, statusestest.Behind(w.raw)), "/turns")
 	return w
 }
 

@@ -46,9 +46,10 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	}
 	// A name that is taken burns no position. The watch cache may be behind: of a
 	// turn that was just made, then the store says it, and of one that was just
-	// deleted.
-	taken := &tightbeamv1.Turn{}
-	if s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, taken) == nil && s.Get(ctx, key, storage.GetOptions{}, taken) == nil {
+	// deleted. What it returns shares its parts with everybody: nothing is decoded
+	// into that.
+	if s.Get(ctx, key, storage.GetOptions{ResourceVersion: "0"}, &tightbeamv1.Turn{}) == nil &&
+		s.Get(ctx, key, storage.GetOptions{}, &tightbeamv1.Turn{}) == nil {
 		return storage.NewKeyExistsError(key, 0)
 	}
 	conversation, err := b.Conversation(ctx, turn.Namespace, turn.Spec.Conversation)
