@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
@@ -42,6 +43,9 @@ func (l *idle) Revision(launcher.JobSpec) (string, error) { return "", nil }
 func (l *idle) Models() []cache.ObjectName                { return nil }
 func (l *idle) Forget(context.Context, string) error      { return nil }
 func (l *idle) Notify(func(cache.ObjectName))             {}
+func (l *idle) Enclose(context.Context, cache.ObjectName, types.UID) error {
+	return nil
+}
 func (l *idle) List(model cache.ObjectName) []launcher.Job {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -48,6 +49,10 @@ type Launcher interface {
 	Stop(ctx context.Context, name string) error
 	// Forget drops an exited job from List.
 	Forget(ctx context.Context, name string) error
+	// Enclose has the network of a model's running jobs be closed as it was when
+	// they were launched, whatever somebody did to it since. The uid is that of the
+	// model, empty where it is being deleted or gone.
+	Enclose(ctx context.Context, model cache.ObjectName, uid types.UID) error
 	// Notify has changed called for every model whose jobs, or the revision of
 	// whose spec, changed. It is called once, before Run.
 	Notify(changed func(model cache.ObjectName))
@@ -171,11 +176,11 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	}
 	if !exists {
 		c.setHistory(name, nil)
-		return 0, c.stopAll(ctx, name)
+		return 0, errors.Join(c.stopAll(ctx, name), c.launcher.Enclose(ctx, name, ""))
 	}
 	model := obj.(*tightbeamv1.TightbeamModel)
 	if model.DeletionTimestamp != nil {
-		return 0, c.stopAll(ctx, name)
+		return 0, errors.Join(c.stopAll(ctx, name), c.launcher.Enclose(ctx, name, ""))
 	}
 
 	waiting, err := turns.Indexed(c.unfinished.GetIndexer(), turns.ByModel, name)
@@ -211,7 +216,7 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	// The condition comes last: a cold turn waits for the launch, nobody for
 	// the condition.
 	condition := ready(model.Generation, refusal, h, s.jobs, s.demand.holders, now)
-	err = errors.Join(err, c.writeCondition(ctx, model, condition))
+	err = errors.Join(err, c.launcher.Enclose(ctx, name, model.UID), c.writeCondition(ctx, model, condition))
 	if p.again.IsZero() {
 		return 0, err
 	}

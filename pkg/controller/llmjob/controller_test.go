@@ -41,6 +41,8 @@ type launches struct {
 	revision string
 	refusal  error
 	broken   error
+	// opened: somebody has opened the network of running jobs.
+	opened bool
 }
 
 func (l *launches) Revision(launcher.JobSpec) (string, error) {
@@ -98,6 +100,16 @@ func (l *launches) Forget(_ context.Context, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.jobs = slices.DeleteFunc(l.jobs, func(j launcher.Job) bool { return j.Name == name })
+	return nil
+}
+
+func (l *launches) Enclose(_ context.Context, model cache.ObjectName, uid types.UID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opened {
+		l.opened = false
+		l.events <- fmt.Sprintf("enclosure of %s %q", model.Name, uid)
+	}
 	return nil
 }
 
@@ -239,6 +251,20 @@ func aModel(name string, jobs *tightbeamv1.ModelJobs) *tightbeamv1.TightbeamMode
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), Generation: 1, ResourceVersion: "1"},
 		Spec:       tightbeamv1.TightbeamModelSpec{Provider: tightbeamv1.ProviderEcho, Model: "e", Jobs: jobs},
 	}
+}
+
+func TestJobsAreClosedInAgainWhateverBecomesOfTheirModel(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil, aModel("m", &tightbeamv1.ModelJobs{Min: ptr.To[int32](1)}))
+	w.expect("launch of m")
+	w.change("m", func() { w.opened = true })
+	w.expect(`enclosure of m "uid-of-m"`)
+	if err := w.client.TightbeamV1().TightbeamModels("ns").Delete(w.t.Context(), "m", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.expect("stop of m")
+	w.change("m", func() { w.opened = true })
+	w.expect(`enclosure of m ""`)
 }
 
 func TestTurnLaunchesAJob(t *testing.T) {

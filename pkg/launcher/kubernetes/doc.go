@@ -14,6 +14,8 @@
 //     outlive the controller.
 //   - One pod a Job, never started again: what failed is read, told, and tried
 //     again by the controller, under another name.
+//   - The NetworkPolicy is there for as long as a pod is, whatever becomes of its
+//     model, and there again when somebody deletes or changes it.
 //   - A Job that was asked to leave finishes its turns within drainGrace; it
 //     is deleted in the foreground, so that it is seen until its pod is gone.
 //   - What the cluster does not show us we do not guess: a Job that we launched

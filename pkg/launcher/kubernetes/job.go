@@ -29,8 +29,9 @@ const (
 	LabelType   = "tightbeam.dev/type"
 	LabelModel  = "tightbeam.dev/model"
 
-	partOf  = "tightbeam"
-	typeLLM = "llm"
+	partOf    = "tightbeam"
+	typeLLM   = "llm"
+	modelKind = "TightbeamModel"
 )
 
 // Annotations of Jobs: what they were made of.
@@ -201,7 +202,7 @@ func labelValue(name string) string {
 
 func ownerOf(spec launcher.JobSpec) metav1.OwnerReference {
 	return metav1.OwnerReference{
-		APIVersion: tightbeamv1.SchemeGroupVersion.String(), Kind: "TightbeamModel",
+		APIVersion: tightbeamv1.SchemeGroupVersion.String(), Kind: modelKind,
 		Name: spec.Model, UID: spec.ModelUID,
 		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
 	}

@@ -13,6 +13,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -66,10 +67,11 @@ type Records interface {
 
 // Launcher runs jobs as Jobs.
 type Launcher struct {
-	options Options
-	jobs    cache.SharedIndexInformer
-	pods    cache.SharedIndexInformer
-	records *loop.Loop
+	options  Options
+	jobs     cache.SharedIndexInformer
+	pods     cache.SharedIndexInformer
+	policies cache.SharedIndexInformer
+	records  *loop.Loop
 	// informers end with the context that New was given.
 	informers sync.WaitGroup
 
@@ -82,6 +84,8 @@ type Launcher struct {
 	over map[string]launcher.Job
 	// forgotten are exited Jobs that wait for their end, by UID.
 	forgotten map[types.UID]bool
+	// lost are the policies of models that left, for as long as pods need them.
+	lost map[cache.ObjectName]*networkingv1.NetworkPolicy
 	// bound are the pods that have a record.
 	bound map[cache.ObjectName]boundPod
 }
@@ -91,7 +95,7 @@ type boundPod struct {
 	model cache.ObjectName
 }
 
-// New watches Jobs and pods until ctx ends, and returns when it knows them.
+// New watches Jobs, pods and policies until ctx ends, and returns when it knows them.
 func New(ctx context.Context, options Options) (*Launcher, error) {
 	if err := options.Images.Validate(); err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func New(ctx context.Context, options Options) (*Launcher, error) {
 	l := &Launcher{
 		options: options, notify: func(cache.ObjectName) {},
 		fresh: map[string]launcher.Job{}, over: map[string]launcher.Job{},
-		forgotten: map[types.UID]bool{}, bound: map[cache.ObjectName]boundPod{},
+		forgotten: map[types.UID]bool{}, lost: map[cache.ObjectName]*networkingv1.NetworkPolicy{}, bound: map[cache.ObjectName]boundPod{},
 	}
 	l.records = loop.New("pod-records", recordWorkers, options.Clock, l.syncRecord)
 	if err := l.watch(ctx); err != nil {
@@ -144,7 +148,7 @@ func (l *Launcher) Launch(ctx context.Context, what launcher.Job) error {
 	if err != nil {
 		return err
 	}
-	if err := l.ensureNetworkPolicy(ctx, what.Spec); err != nil {
+	if err := l.ensurePolicy(ctx, l.options.Network.networkPolicy(what.Spec), what.Spec.Model); err != nil {
 		return l.explain(what.Spec, "NetworkPolicy of its jobs", err)
 	}
 	what.StartTime = l.options.Clock.Now()

@@ -41,12 +41,15 @@ type Network struct {
 	ClusterCIDRs []string
 }
 
+// policyPrefix comes before the model's name in that of its policy.
+const policyPrefix = "tightbeam-llm-"
+
 // networkPolicy closes the pods of a model's jobs: nothing in, and out the
 // gateway, the cluster's DNS, and what the model says.
 func (n Network) networkPolicy(spec launcher.JobSpec) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "tightbeam-llm-" + spec.Model, Namespace: spec.Namespace,
+			Name: policyPrefix + spec.Model, Namespace: spec.Namespace,
 			Labels:          labelsOf(spec),
 			OwnerReferences: []metav1.OwnerReference{ownerOf(spec)},
 		},
@@ -112,10 +115,10 @@ func port(protocol corev1.Protocol, number int32) networkingv1.NetworkPolicyPort
 	return networkingv1.NetworkPolicyPort{Protocol: ptr.To(protocol), Port: ptr.To(intstr.FromInt32(number))}
 }
 
-// ensureNetworkPolicy has the policy be as it is wanted. It comes before every
-// Job: somebody may have removed or changed it.
-func (l *Launcher) ensureNetworkPolicy(ctx context.Context, spec launcher.JobSpec) error {
-	wanted := l.options.Network.networkPolicy(spec)
+// ensurePolicy has the policy of a model's jobs be as it is wanted. It comes before
+// every Job, and asks the API server then, not an informer: somebody may have removed
+// or changed it a moment ago.
+func (l *Launcher) ensurePolicy(ctx context.Context, wanted *networkingv1.NetworkPolicy, model string) error {
 	policies := l.options.Client.NetworkingV1().NetworkPolicies(wanted.Namespace)
 	found, err := policies.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -128,10 +131,19 @@ func (l *Launcher) ensureNetworkPolicy(ctx context.Context, spec launcher.JobSpe
 	if equality.Semantic.DeepEqual(found.Spec, wanted.Spec) && equality.Semantic.DeepEqual(found.OwnerReferences, wanted.OwnerReferences) {
 		return nil
 	}
-	if owner := metav1.GetControllerOf(found); owner == nil || owner.Kind != wanted.OwnerReferences[0].Kind || owner.Name != spec.Model {
+	if !isPolicyOf(found, model) {
 		return fmt.Errorf("there is a NetworkPolicy %q that is not the model's: remove it", wanted.Name)
 	}
 	found.Spec, found.OwnerReferences = wanted.Spec, wanted.OwnerReferences
 	_, err = policies.Update(ctx, found, metav1.UpdateOptions{FieldManager: fieldManager})
 	return err
+}
+
+// isPolicyOf tells a policy of ours from somebody's of the same name: the model
+// owns it, or pods of a model do that is gone, and then it has our labels alone.
+func isPolicyOf(policy *networkingv1.NetworkPolicy, model string) bool {
+	if owner := metav1.GetControllerOf(policy); owner != nil {
+		return owner.Kind == modelKind && owner.Name == model
+	}
+	return policy.Labels[LabelType] == typeLLM && policy.Labels[LabelModel] == labelValue(model)
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
+	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -24,7 +25,7 @@ const (
 	indexOwner = "owner" // pods by the UID of their Job
 )
 
-// watch starts the informers on Jobs and pods and waits until they know all.
+// watch starts the informers on Jobs, pods and NetworkPolicies and waits until they know all.
 func (l *Launcher) watch(ctx context.Context) error {
 	ours := func(options *metav1.ListOptions) { options.LabelSelector = LabelType + "=" + typeLLM }
 	l.jobs = batchinformers.NewFilteredJobInformer(l.options.Client, metav1.NamespaceAll, 0, cache.Indexers{
@@ -45,8 +46,11 @@ func (l *Launcher) watch(ctx context.Context) error {
 			return nil, nil
 		},
 	}, ours)
-	if err := errors.Join(l.jobs.SetTransform(stripManagedFields), l.pods.SetTransform(stripManagedFields)); err != nil {
-		return err
+	l.policies = networkinginformers.NewFilteredNetworkPolicyInformer(l.options.Client, metav1.NamespaceAll, 0, cache.Indexers{}, ours)
+	for _, informer := range []cache.SharedIndexInformer{l.jobs, l.pods, l.policies} {
+		if err := informer.SetTransform(stripManagedFields); err != nil {
+			return err
+		}
 	}
 	logger := klog.FromContext(ctx)
 	jobs, err := l.jobs.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -68,10 +72,19 @@ func (l *Launcher) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	policies, err := l.policies.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    l.policySeen,
+		UpdateFunc: func(_, obj any) { l.policySeen(obj) },
+		DeleteFunc: l.policyLeft,
+	})
+	if err != nil {
+		return err
+	}
 	l.informers.Go(func() { l.jobs.RunWithContext(ctx) })
 	l.informers.Go(func() { l.pods.RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), jobs.HasSynced, pods.HasSynced) {
-		return errors.New("the watch of Jobs and pods did not begin in time")
+	l.informers.Go(func() { l.policies.RunWithContext(ctx) })
+	if !cache.WaitForCacheSync(ctx.Done(), jobs.HasSynced, pods.HasSynced, policies.HasSynced) {
+		return errors.New("the watch of Jobs, pods and NetworkPolicies did not begin in time")
 	}
 	return nil
 }
@@ -128,6 +141,8 @@ func (l *Launcher) podSeen(obj any) {
 		if what, err := launched(job); err == nil {
 			l.changed(modelOf(what.Spec))
 		}
+	} else if model := pod.Labels[LabelModel]; model != "" {
+		l.changed(cache.ObjectName{Namespace: pod.Namespace, Name: model}) // its policy may leave with it
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -269,6 +270,9 @@ func (l *Launcher) Forget(ctx context.Context, name string) error {
 	l.prune(ctx)
 	return nil
 }
+
+// Enclose has nothing to do: child processes share the network of the host.
+func (l *Launcher) Enclose(context.Context, cache.ObjectName, types.UID) error { return nil }
 
 // Run watches secrets and logs until ctx ends, and then ends all jobs.
 func (l *Launcher) Run(ctx context.Context) error {
