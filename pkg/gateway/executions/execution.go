@@ -56,9 +56,10 @@ type execution struct {
 	outputs [2]capture
 	// truncated are the numbers of the Truncated events.
 	truncated []int64
-	// givenUp says that the process before this one was about to end the execution
-	// without its exit. Its numbers go on behind that, so it is not attached to.
-	givenUp bool
+	// givenUp says why the execution's process is not attached to: the server before
+	// this one was about to end the execution without its exit, and its numbers go on
+	// behind that, or nobody knows what that one has taken of it.
+	givenUp error
 }
 
 func (r *Runner) newExecution(object *v1.Execution, created time.Time) *execution {
@@ -199,19 +200,13 @@ func (e *execution) restore(ctx context.Context) error {
 		return fmt.Errorf("reading the output of execution %s: %w", e, err)
 	}
 	durable := int64(0)
-	for _, record := range records {
-		batch, err := events.Decode(record, durable)
-		if err != nil {
-			return err
-		}
-		for _, encoded := range batch {
-			var event v1.ExecutionEvent
-			if err := json.Unmarshal(encoded.JSON, &event); err != nil {
-				return fmt.Errorf("event %d of execution %s: %w", encoded.Number, e, err)
-			}
-			e.replay(&event)
-			durable = event.Number
-		}
+	if len(records) > 0 {
+		durable = records[len(records)-1].Number
+	}
+	if err := e.replayAll(records); err != nil {
+		// One execution's, and no reason not to serve all others.
+		e.givenUp = fmt.Errorf("its output cannot be read: %w", err)
+		e.runner.logger.Error(err, "The output of an execution cannot be read", "execution", e.String())
 	}
 	e.hub = events.NewHub(durable)
 	e.numbers.Recover(max(reserved, durable))
@@ -220,6 +215,25 @@ func (e *execution) restore(ctx context.Context) error {
 	}
 	if start := e.object.Status.StartTime; start != nil && e.chunks > 0 {
 		e.started = *start // else the process is to tell
+	}
+	return nil
+}
+
+func (e *execution) replayAll(records []journal.Record) error {
+	after := int64(0)
+	for _, record := range records {
+		batch, err := events.Decode(record, after)
+		if err != nil {
+			return err
+		}
+		for _, encoded := range batch {
+			var event v1.ExecutionEvent
+			if err := json.Unmarshal(encoded.JSON, &event); err != nil {
+				return fmt.Errorf("event %d: %w", encoded.Number, err)
+			}
+			e.replay(&event)
+			after = event.Number
+		}
 	}
 	return nil
 }
@@ -238,6 +252,6 @@ func (e *execution) replay(event *v1.ExecutionEvent) {
 		e.truncated = append(e.truncated, event.Number)
 		e.outputs[i].add(e.outputs[i].end+uint64(event.Omitted), nil)
 	case v1.ExecutionEventResumed:
-		e.givenUp = true
+		e.givenUp = errGivenUp
 	}
 }

@@ -9,14 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/apiserver/pkg/storage/etcd3"
-	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/events"
@@ -38,36 +32,12 @@ func (l noConnection) Hold(*v1.Sandbox) (*sandboxes.Sandbox, func(), error) {
 // crash, whose reader may have seen more of than is durable.
 func interrupted(t *testing.T, fs *faultfs.FS) (*Runner, *v1.Execution) {
 	t.Helper()
-	quiet := logr.Discard()
-	db, err := bbolt.Open(bbolt.Options{Dir: t.TempDir(), FS: fs, SegmentBytes: 512 << 10, CheckpointInterval: time.Hour, Logger: &quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	scheme := runtime.NewScheme()
-	if err := v1.Install(scheme); err != nil {
-		t.Fatal(err)
-	}
-	codecs := serializer.NewCodecFactory(scheme)
-	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeJSON)
-	codec := codecs.CodecForVersions(info.Serializer, info.Serializer, v1.SchemeGroupVersion, v1.SchemeGroupVersion)
-	versioner := storage.APIObjectVersioner{}
-	inner, err := etcd3.New(db.Client(), db, codec, func() runtime.Object { return &v1.Execution{} }, func() runtime.Object { return &v1.ExecutionList{} },
-		"/registry", "/executions", v1.Resource("executions"), identity.NewEncryptCheckTransformer(),
-		etcd3.NewDefaultLeaseManagerConfig(), etcd3.NewDefaultDecoder(codec, versioner), versioner)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept := openStored(t, bbolt.Options{FS: fs})
+	inner := kept.raw
 	live := noConnection{&v1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "box", UID: "box"}, Status: v1.SandboxStatus{Phase: v1.SandboxRunning}}}
-	r := New(Options{Live: live, Journal: db.Journal(), FlushInterval: time.Hour})
+	r := New(Options{Live: live, Journal: kept.db.Journal(), FlushInterval: time.Hour})
 	r.Wrap(inner, "/executions")
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = r.Run(ctx)
-	}()
-	t.Cleanup(func() { cancel(); <-done })
+	run(t, r)
 	object := &v1.Execution{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "one", UID: "one"},
 		Spec:       v1.ExecutionSpec{Sandbox: "box", Command: []string{"true"}},

@@ -104,8 +104,8 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 	if sandbox == nil {
 		return ptr.To(sandboxOver(nil)), errSandboxGone
 	}
-	if e.givenUp {
-		return nil, errGivenUp
+	if e.givenUp != nil {
+		return nil, e.givenUp
 	}
 	connection, done, err := e.hold(sandbox, attach)
 	if err != nil {
