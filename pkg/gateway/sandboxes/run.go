@@ -25,6 +25,9 @@ const detach = time.Minute
 // bulkWindow is how much output may be on its way.
 const bulkWindow = 1 << 20
 
+// mostCap is as high as sandboxd lets either part of a cap be; see process.MaxHead.
+const mostCap = 1 << 20
+
 // Run runs a command to its end. A connection that breaks is waited for, and the
 // process attached to again.
 func (sb *Sandbox) Run(ctx context.Context, c Command, streams Streams) (Exit, error) {
@@ -51,9 +54,11 @@ func (sb *Sandbox) Run(ctx context.Context, c Command, streams Streams) (Exit, e
 }
 
 // Attach goes on with a process that Run started, maybe in another life of the
-// gateway, after the last chunk that is safe with the caller.
+// gateway, after the last chunk that is safe with the caller. That life may have been
+// of another release and set another cap: what any could have set is let through.
 func (sb *Sandbox) Attach(ctx context.Context, id string, after uint64, output OutputPolicy, streams Streams) (Exit, error) {
 	streams.Stdin = nil
+	output.Head, output.Tail = max(output.Head, mostCap), max(output.Tail, mostCap)
 	return sb.run(ctx, &run{id: id, last: after, kept: after, survive: true, output: output, streams: streams, started: true})
 }
 
