@@ -40,7 +40,11 @@ import (
 // ServerName is the name in the gateway's certificate.
 const ServerName = "gateway.safebeam.test"
 
-const variable = "SAFEBEAM_TEST_SANDBOXD"
+const (
+	variable = "SAFEBEAM_TEST_SANDBOXD"
+	// guestVariable is in the environment of every guest, and says whose it is.
+	guestVariable = "SAFEBEAM_TEST_GUEST"
+)
 
 // Config is what a sandboxd is told.
 type Config struct {
@@ -94,7 +98,7 @@ func serve(encoded string) error {
 	return sandboxd.Run(context.Background(), sandboxd.Options{
 		Gateway: c.Gateway, TLS: &tls.Config{RootCAs: pool, ServerName: ServerName},
 		Token:         token,
-		WritablePaths: c.WritablePaths, Env: []string{"PATH=" + os.Getenv("PATH")},
+		WritablePaths: c.WritablePaths, Env: []string{"PATH=" + os.Getenv("PATH"), guestVariable + "=" + os.Getenv(guestVariable)},
 		MaxProcesses: c.MaxProcesses, MemoryLimit: c.MemoryLimit, PidsLimit: c.PidsLimit,
 		GuestNice: process.DefaultGuestNice, Release: "test", Log: log.New(os.Stderr, "sandboxd: ", 0),
 	})
@@ -119,7 +123,7 @@ func (o *Output) String() string              { o.mu.Lock(); defer o.mu.Unlock()
 // Done is closed when it has exited.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Start starts a sandboxd that ends with the test.
+// Start starts a sandboxd that ends with the test, and its guests with it.
 func Start(t testing.TB, c Config) *Process {
 	t.Helper()
 	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -133,7 +137,8 @@ func Start(t testing.TB, c Config) *Process {
 		t.Fatal(err)
 	}
 	p := &Process{Cmd: exec.Command("/proc/self/exe"), Output: &Output{}, done: make(chan struct{})}
-	p.Cmd.Env = append(os.Environ(), variable+"="+string(encoded))
+	guests := guestVariable + "=" + rand.Text()
+	p.Cmd.Env = append(os.Environ(), variable+"="+string(encoded), guests)
 	p.Cmd.Stderr = p.Output
 	// A test that is killed leaves nothing behind. The kernel means the thread that
 	// started the child, so that one stays.
@@ -155,6 +160,7 @@ func Start(t testing.TB, c Config) *Process {
 	t.Cleanup(func() {
 		p.Process.Kill()
 		<-p.done
+		endGuests(t, guests)
 		if strings.Contains(p.Output.String(), "DATA RACE") {
 			t.Errorf("sandboxd has a data race:\n%s", p.Output)
 		}
