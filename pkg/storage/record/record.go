@@ -10,18 +10,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"safebeam.dev/safebeam/pkg/storage"
 )
 
 // Version is that of records that are of no group of the API.
 var Version = schema.GroupVersion{Group: "internal.safebeam.dev", Version: "v1"}
 
-// Codec encodes records of these types, and their lists, for the store. The scheme
-// is their own.
+// Codec encodes records of these types, and their lists, for the store as the
+// objects of the API are encoded. The scheme is their own.
 func Codec(version schema.GroupVersion, types ...runtime.Object) runtime.Codec {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypes(version, types...)
-	scheme.AddKnownTypes(schema.GroupVersion{Group: version.Group, Version: runtime.APIVersionInternal}, types...)
 	metav1.AddToGroupVersion(scheme, version)
-	return serializer.NewCodecFactory(scheme).LegacyCodec(version)
+	return storage.NewCodec(scheme, version, version)
 }
