@@ -40,7 +40,7 @@ type RuntimeEnvironmentSpec struct {
 	// +optional
 	// +listType=set
 	ServesVersions []string `json:"servesVersions,omitempty"`
-	// tags for people and selectors.
+	// tags for people, who see them by kubectl get -o wide.
 	// +optional
 	// +listType=set
 	Tags []string `json:"tags,omitempty"`

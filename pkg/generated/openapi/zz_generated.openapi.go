@@ -6257,7 +6257,7 @@ func schema_safebeam_apis_llmsafespace_v1_RuntimeEnvironmentSpec(ref common.Refe
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "tags for people and selectors.",
+							Description: "tags for people, who see them by kubectl get -o wide.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

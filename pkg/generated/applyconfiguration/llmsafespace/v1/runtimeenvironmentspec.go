@@ -19,7 +19,7 @@ type RuntimeEnvironmentSpecApplyConfiguration struct {
 	// servesVersions are further versions that may be asked for and are
 	// answered with this one.
 	ServesVersions []string `json:"servesVersions,omitempty"`
-	// tags for people and selectors.
+	// tags for people, who see them by kubectl get -o wide.
 	Tags []string `json:"tags,omitempty"`
 	// preInstalledPackages of the language.
 	PreInstalledPackages []string `json:"preInstalledPackages,omitempty"`
