@@ -4,7 +4,8 @@
 // Package statuses reads and writes the objects of a resource below its registry:
 // what the gateway writes is the status that no client may.
 //
-// Its laws: reads pass the watch cache by; a write changes no other object than
+// Its laws: reads are of what is stored now, and what they return is the caller's own,
+// which what comes of the watch cache is not; a write changes no other object than
 // the one it is meant for, by UID; and it starts from nothing older than what the
 // writer knows, so that what a change is told of the object has all that the
 // writer's own last write put there.
@@ -27,7 +28,7 @@ type Object interface {
 }
 
 // pageSize is how many objects a list reads at once. A limit is also what passes
-// the watch cache by, which may not be filled yet.
+// the watch cache by as long as that is not filled.
 const pageSize = 500
 
 // Store holds the objects of one namespaced resource.
@@ -90,7 +91,7 @@ func (s Store[T]) Update(ctx context.Context, known T, change func(T) error) (T,
 // another of the same name.
 func Gone(err error) bool { return storage.IsNotFound(err) || storage.IsInvalidObj(err) }
 
-// List reads all objects that keep wants.
+// List reads all objects that keep wants, which must not change what it is shown.
 func (s Store[T]) List(ctx context.Context, keep func(T) bool) ([]T, error) {
 	var all []T
 	options := storage.ListOptions{Predicate: storage.Everything, Recursive: true}
@@ -106,7 +107,7 @@ func (s Store[T]) List(ctx context.Context, keep func(T) bool) ([]T, error) {
 		}
 		if err := meta.EachListItem(list, func(item runtime.Object) error {
 			if object := item.(T); keep(object) {
-				all = append(all, object)
+				all = append(all, object.DeepCopyObject().(T))
 			}
 			return nil
 		}); err != nil {

@@ -155,3 +155,28 @@ func TestAListIsOfEveryPage(t *testing.T) {
 		t.Errorf("%d turns, without %d", len(all), len(names))
 	}
 }
+
+// cached serves lists as a watch cache does: with its own slices and pointers in them.
+type cached struct {
+	storage.Interface
+	held v1.TurnList
+}
+
+func (c *cached) GetList(_ context.Context, _ string, _ storage.ListOptions, into runtime.Object) error {
+	*into.(*v1.TurnList) = v1.TurnList{Items: append([]v1.Turn(nil), c.held.Items...)}
+	return nil
+}
+
+func TestAListIsTheCallersToChange(t *testing.T) {
+	cache := &cached{held: v1.TurnList{Items: []v1.Turn{{Status: v1.TurnStatus{Attempts: []v1.TurnAttempt{{Job: "job"}}}}}}}
+	s := open(t)
+	s.Storage = cache
+	all, err := s.List(t.Context(), func(*v1.Turn) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[0].Status.Attempts[0].Job = "another"
+	if job := cache.held.Items[0].Status.Attempts[0].Job; job != "job" {
+		t.Errorf("the cache's has the job %s", job)
+	}
+}
