@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -153,6 +154,9 @@ func (j *job) poll(ctx, stop context.Context, slots chan struct{}, turns *sync.W
 			defer func() { j.end(); <-slots }()
 			j.serve(stop, a)
 		})
+		// The turn goes first, the next question after it: a user waits for one of
+		// them.
+		runtime.Gosched()
 	}
 }
 
