@@ -35,6 +35,9 @@ const (
 	workers = 32
 	// awayGrace is how long a pod may be away before that is written down.
 	awayGrace = 2 * time.Second
+	// restTime is how long a pod is on the shelf before it is asked once more: longer
+	// than a sandboxd takes to come to rest from its start.
+	restTime = 2 * time.Second
 	// healthTimeout bounds a question to a sandboxd.
 	healthTimeout = 5 * time.Second
 	// askedDelay gathers the claims of a burst, askedInterval is between two
@@ -91,6 +94,8 @@ type memory struct {
 	failure    string
 	// awaySince is when its connection was first missed.
 	awaySince time.Time
+	// askAt is when a pod on the shelf is asked whether it is vacant; zero: it was.
+	askAt time.Time
 }
 
 // New makes the loop and subscribes it to the informers.

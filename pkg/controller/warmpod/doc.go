@@ -17,6 +17,8 @@
 //     moment later: a connection that comes back at once is no news.
 //   - A pod that comes back, after a restart of the server as well, is asked
 //     whether it was configured for a sandbox; one that was is destroyed.
+//   - A pod is asked once more when its sandboxd has come to rest on the shelf: one
+//     that has dropped its code would fetch it back at a claim's expense.
 //   - Preload steps run one after the other, each once; what one leaves running is
 //     ended. They run before any sandbox's env or files are there.
 //   - This loop alone writes hitRate and peakDemand of pools, the phases Pending

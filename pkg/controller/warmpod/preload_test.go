@@ -71,6 +71,13 @@ func (anybody) Authenticate(_ context.Context, token string) (types.UID, error) 
 // pod is a real sandboxd and its connection.
 func pod(t *testing.T) (*sandboxes.Sandbox, string) {
 	t.Helper()
+	server, workspace := gateway(t)
+	return server.Sandbox("pod"), workspace
+}
+
+// gateway is a server that the sandboxd of one pod, "pod", is connected to.
+func gateway(t *testing.T) (*sandboxes.Server, string) {
+	t.Helper()
 	ca, serving := sandboxdtest.Certificates(t)
 	server := sandboxes.NewServer(sandboxes.Options{TLS: &tls.Config{Certificates: []tls.Certificate{serving}}, Authenticator: anybody{}})
 	dir, err := os.MkdirTemp("", "preload")
@@ -91,11 +98,10 @@ func pod(t *testing.T) (*sandboxes.Sandbox, string) {
 	}
 	workspace := t.TempDir()
 	sandboxdtest.Start(t, sandboxdtest.Config{Gateway: "unix:" + filepath.Join(dir, "s"), CA: ca, TokenFile: token, WritablePaths: []string{workspace}})
-	connection := server.Sandbox("pod")
-	if err := connection.Wait(t.Context()); err != nil {
+	if err := server.Sandbox("pod").Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return connection, workspace
+	return server, workspace
 }
 
 func TestPreloadRunsEachStepOnceInOrderAndStopsAtTheFirstThatFails(t *testing.T) {

@@ -6,8 +6,10 @@ package warmpod
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	v1 "safebeam.dev/safebeam/apis/llmsafespace/v1"
 	"safebeam.dev/safebeam/pkg/gateway/sandboxes"
@@ -18,7 +20,7 @@ import (
 func (c *Controller) shelve(ctx context.Context, pod *v1.WarmPod, podUID types.UID, connection *sandboxes.Sandbox) error {
 	if c.Shelf.Has(pod.UID) {
 		c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) // as it is now
-		return nil
+		return c.rouse(ctx, pod, connection)
 	}
 	vacant, err := c.vacant(ctx, pod, connection)
 	if vacant {
@@ -46,6 +48,26 @@ func (c *Controller) vacant(ctx context.Context, pod *v1.WarmPod, connection *sa
 	return false, c.Objects.Condemn(ctx, pod, "AlreadyConfigured", "its sandboxd was configured for a sandbox before")
 }
 
+// rouse asks a pod, once it has been on the shelf for restTime, whether it is still
+// vacant. A sandboxd that has come to rest has dropped its code: what answers this
+// question answers a claim's as well, and is in memory again by then.
+func (c *Controller) rouse(ctx context.Context, pod *v1.WarmPod, connection *sandboxes.Sandbox) error {
+	due := false
+	c.remember(pod.UID, func(m *memory) {
+		if due = !m.askAt.IsZero() && !c.Clock.Now().Before(m.askAt); due {
+			m.askAt = time.Time{}
+		}
+	})
+	if !due {
+		return nil
+	}
+	vacant, err := c.vacant(ctx, pod, connection)
+	if err == nil && !vacant {
+		c.Shelf.Remove(pod.UID)
+	}
+	return err
+}
+
 // put makes a Ready pod claimable.
 func (c *Controller) put(pod *v1.WarmPod, podUID types.UID, connection *sandboxes.Sandbox) {
 	if !c.Shelf.Put(warmpods.Pod{Object: pod, PodUID: podUID}) {
@@ -55,6 +77,8 @@ func (c *Controller) put(pod *v1.WarmPod, podUID types.UID, connection *sandboxe
 	if !connection.Connected() {
 		c.Shelf.Remove(pod.UID)
 	}
+	c.remember(pod.UID, func(m *memory) { m.askAt = c.Clock.Now().Add(restTime) })
+	c.pods.EnqueueAfter(cache.MetaObjectToName(pod), restTime)
 	if d := c.Shelf.Demand(poolOf(pod), 0); len(d.Lags) > 0 {
 		c.Metrics.Refilled(poolOf(pod), d.Lags)
 	}
