@@ -38,10 +38,14 @@ type Process struct {
 	done   chan struct{} // closed when exit and output are complete
 	pumps  sync.WaitGroup
 
+	// unreaped is held while pid has to remain the leader's, which may take a while.
+	unreaped sync.Mutex
+
 	mu       sync.Mutex
 	reason   Reason // why it is being ended; zero if it is not
 	message  string
-	reaped   bool
+	over     bool // the leader has exited
+	reaped   bool // and its pid is another's, maybe; set with unreaped held, too
 	exit     Exit
 	attached *Attachment
 	detached bool      // somebody was attached and let go
@@ -75,11 +79,7 @@ func (p *Process) Total(s Stream) uint64 { return p.output.total(s) }
 // Stop ends the process and its family. The first reason counts; a later call may
 // only shorten the grace.
 func (p *Process) Stop(reason Reason, message string, grace time.Duration) {
-	p.mu.Lock()
-	if p.reason == 0 && !p.reaped {
-		p.reason, p.message = reason, message
-	}
-	p.mu.Unlock()
+	p.blame(reason, message)
 	select {
 	case p.stops <- stop{reason: reason, grace: grace}:
 	case <-p.leader:
@@ -93,7 +93,7 @@ func (p *Process) kill() { p.family(killFamily) }
 func (p *Process) blame(reason Reason, message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reason == 0 && !p.reaped {
+	if p.reason == 0 && !p.over {
 		p.reason, p.message = reason, message
 	}
 }
@@ -130,9 +130,12 @@ func (p *Process) Resize(size WindowSize) error {
 
 // family signals or kills the leader's family while the leader is unreaped.
 func (p *Process) family(act func(leader int)) {
+	p.unreaped.Lock()
+	defer p.unreaped.Unlock()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped {
+	reaped := p.reaped
+	p.mu.Unlock()
+	if !reaped {
 		act(p.pid)
 	}
 }
@@ -195,11 +198,17 @@ func (p *Process) detachedFor() time.Duration {
 // exiting implements child.
 func (p *Process) exiting() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.spec.EndLeftover || p.reason != 0 {
+	p.over = true
+	end := p.spec.EndLeftover || p.reason != 0
+	p.mu.Unlock()
+	p.unreaped.Lock()
+	defer p.unreaped.Unlock()
+	if end {
 		killFamily(p.pid)
 	}
+	p.mu.Lock()
 	p.reaped = true
+	p.mu.Unlock()
 }
 
 // exited implements child.
