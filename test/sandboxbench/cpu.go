@@ -12,14 +12,20 @@ import (
 )
 
 // processorTime is what a process has used, its children not counted.
-func processorTime(pid int) time.Duration {
-	fields := stat(pid)
-	if len(fields) < 13 {
+func processorTime(pid int) time.Duration { return ticks(stat(pid), 11) }
+
+// childrenTime is what the children have used that a process has seen the end of: of
+// sandboxd, its guests.
+func childrenTime(pid int) time.Duration { return ticks(stat(pid), 13) }
+
+// ticks is the user's time and the kernel's, which stand side by side.
+func ticks(fields []string, at int) time.Duration {
+	if len(fields) < at+2 {
 		return 0
 	}
 	var user, system int64
-	fmt.Sscan(fields[11], &user)
-	fmt.Sscan(fields[12], &system)
+	fmt.Sscan(fields[at], &user)
+	fmt.Sscan(fields[at+1], &system)
 	return time.Duration(user+system) * (time.Second / 100) // clock ticks
 }
 
@@ -31,7 +37,7 @@ func stat(pid int) []string {
 
 // A spent is the processor time of everybody who has to do with a call, which a busy
 // machine changes less than how long the call takes.
-type spent struct{ client, server, sandboxd time.Duration }
+type spent struct{ client, server, sandboxd, guests time.Duration }
 
 func (a *api) processorTime() spent {
 	var own syscall.Rusage
@@ -39,6 +45,7 @@ func (a *api) processorTime() spent {
 	s := spent{client: time.Duration(own.Utime.Nano() + own.Stime.Nano()), server: processorTime(a.cmd.Process.Pid)}
 	for _, pid := range a.sandboxds() {
 		s.sandboxd += processorTime(pid)
+		s.guests += childrenTime(pid)
 	}
 	return s
 }
@@ -71,4 +78,5 @@ func (s spent) each(name string, since spent, n int) {
 	figure(name+"_client_cpu_ms", milliseconds(s.client-since.client)/float64(n), "ms")
 	figure(name+"_server_cpu_ms", milliseconds(s.server-since.server)/float64(n), "ms")
 	figure(name+"_sandboxd_cpu_ms", milliseconds(s.sandboxd-since.sandboxd)/float64(n), "ms")
+	figure(name+"_guest_cpu_ms", milliseconds(s.guests-since.guests)/float64(n), "ms")
 }
