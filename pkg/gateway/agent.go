@@ -66,6 +66,9 @@ func (s *Server) agent(ctx context.Context) (*agent, error) {
 	if namespace == "" {
 		namespace = defaultNamespace
 	}
+	if who.insecure && namespace != who.job.Namespace {
+		return nil, status.Errorf(codes.PermissionDenied, "this listener is for namespace %q", who.job.Namespace)
+	}
 	return &agent{user: who.user, namespace: namespace, metadata: md}, nil
 }
 

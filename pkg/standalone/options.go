@@ -32,6 +32,8 @@ type Options struct {
 	SecretsDir string
 	// GatewayAddress is where the gateway listens.
 	GatewayAddress string
+	// Insecure is the gateway of clients that know neither TLS nor tokens.
+	Insecure InsecureOptions
 	// LLMJobBinary is the program of LLM jobs.
 	LLMJobBinary string
 	// SandboxdBinary is the agent in sandboxes.
@@ -58,7 +60,7 @@ func NewOptions() *Options {
 	server := options.NewStandaloneOptions()
 	server.Storage.BBolt.DataDir = defaultDataDir()
 	return &Options{
-		Server: server, GatewayAddress: DefaultGatewayAddress, MaxSandboxes: localsandbox.DefaultMaxPods, TurnTTL: controller.DefaultTurnTTL,
+		Server: server, GatewayAddress: DefaultGatewayAddress, Insecure: InsecureOptions{Namespace: "default"}, MaxSandboxes: localsandbox.DefaultMaxPods, TurnTTL: controller.DefaultTurnTTL,
 		NewMachine: func(o localsandbox.MachineOptions) (SandboxMachine, error) { return localsandbox.NewMachine(o) },
 	}
 }
@@ -86,6 +88,10 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The directory of model secrets: one directory for each, named as spec.secretName, with the files provider, model and api-key. Default DATA_DIR/secrets.")
 	fs.StringVar(&o.GatewayAddress, "gateway-address", o.GatewayAddress,
 		"The address that the gRPC gateway listens on, for jobs and agents. A fixed port lets jobs that outlive the process find its successor.")
+	fs.StringVar(&o.Insecure.Address, "grpc-insecure-address", o.Insecure.Address,
+		"For clients and jobs of Tightbeam: an address that the gateway listens on without TLS and tokens besides, a loopback one, or unix: and a path. Whoever reaches it may speak in --grpc-insecure-namespace and answer its turns. Empty: none.")
+	fs.StringVar(&o.Insecure.Namespace, "grpc-insecure-namespace", o.Insecure.Namespace,
+		"The namespace of those who come by --grpc-insecure-address.")
 	fs.StringVar(&o.LLMJobBinary, "llm-job-binary", o.LLMJobBinary,
 		"The program of LLM jobs. Default: safebeam-llm-job beside this program, or on PATH.")
 	fs.StringVar(&o.SandboxdBinary, "sandboxd-binary", o.SandboxdBinary,
@@ -109,6 +115,9 @@ func (o *Options) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(o.GatewayAddress); err != nil {
 		errs = append(errs, fmt.Errorf("--gateway-address: %w", err))
+	}
+	if err := o.Insecure.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.MaxSandboxes < 1 {
 		errs = append(errs, fmt.Errorf("--max-sandboxes=%d must be at least 1", o.MaxSandboxes))

@@ -115,6 +115,9 @@ func (o *Options) add(ctx context.Context, opened *options.Opened, server *apise
 		TLS:      &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12},
 	})
 	server.Add(apiserver.Component{Name: "gateway", Run: func(ctx context.Context) error { return grpc.Serve(ctx, listener) }})
+	if err := o.Insecure.add(ctx, server, grpc); err != nil {
+		return err
+	}
 
 	// Jobs are told a file: it changes when the authority does.
 	caFile := filepath.Join(o.DataDir(), "ca.crt")
