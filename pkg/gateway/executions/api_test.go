@@ -53,6 +53,9 @@ func (w *world) create(name string, spec v1.ExecutionSpec) (*v1.Execution, error
 	if spec.WorkingDir == "" {
 		spec.WorkingDir = w.box.Workspace
 	}
+	if spec.TimeoutSeconds == nil {
+		spec.TimeoutSeconds = ptr.To(int32(10 * patience.Seconds())) // not what it is about
+	}
 	return w.Clients().LlmsafespaceV1().Executions(namespace).Create(w.t.Context(), &v1.Execution{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}, metav1.CreateOptions{})
 }
 
@@ -69,6 +72,9 @@ func sh(script string) v1.ExecutionSpec {
 	return v1.ExecutionSpec{Command: []string{"sh", "-c", script}}
 }
 
+// patience is when a test gives up: what hangs does for ever, and a busy machine is slow.
+const patience = 2 * time.Minute
+
 func (w *world) get(name string) *v1.Execution {
 	w.t.Helper()
 	execution, err := w.Clients().LlmsafespaceV1().Executions(namespace).Get(context.Background(), name, metav1.GetOptions{})
@@ -81,7 +87,7 @@ func (w *world) get(name string) *v1.Execution {
 // await waits for a condition of an execution.
 func (w *world) await(name string, is func(*v1.Execution) bool) *v1.Execution {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var execution *v1.Execution
 	if err := wait.PollUntilContextCancel(ctx, 5*time.Millisecond, true, func(context.Context) (bool, error) {
@@ -109,7 +115,7 @@ func (w *world) log(name, query string) []v1.ExecutionEvent {
 }
 
 func (w *world) readLog(name, query string) ([]v1.ExecutionEvent, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	request := w.REST().Get().AbsPath("/apis/llmsafespace.dev/v1/namespaces", namespace, "executions", name, "log")
 	for _, parameter := range strings.Split(query, "&") {
@@ -346,7 +352,7 @@ func TestADeletedExecutionLeavesNoProcess(t *testing.T) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not so after a while: %s", what)
 		}
