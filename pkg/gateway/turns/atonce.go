@@ -7,6 +7,8 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/gateway/events"
 	"safebeam.dev/safebeam/pkg/storage/heads"
@@ -29,6 +31,20 @@ type begun struct {
 
 // firstNumber is that of the Started event of a turn's first attempt.
 const firstNumber = 1
+
+// recall has a conversation's log in memory before anything of a turn is staged that
+// a job waits for. Reading the log waits for what is staged; after the claim of the
+// turn, which is to share the sync of its create, it would have that synced alone.
+// What goes wrong here goes wrong again where the log is needed.
+func (b *Broker) recall(ctx context.Context, conversation types.UID, key modelKey) {
+	b.mu.Lock()
+	q := b.models[key]
+	waited := q != nil && q.waiters.Len() > 0
+	b.mu.Unlock()
+	if waited {
+		_, _ = b.log.History(ctx, conversation)
+	}
+}
 
 // atOnce makes the first attempt of a turn that is about to be stored, in its
 // status, if it is the only one of its conversation and a job waits for it. Nil:

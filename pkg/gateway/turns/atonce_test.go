@@ -7,10 +7,17 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
+
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/journal"
+	"safebeam.dev/safebeam/pkg/journal/messages"
+	"safebeam.dev/safebeam/pkg/storage/heads"
 	pb "safebeam.dev/safebeam/proto/tightbeam/v1"
 )
 
@@ -78,6 +85,66 @@ func TestATurnThatAJobWaitsForIsRunningFromItsCreate(t *testing.T) {
 	}
 	if got := w.texts("c"); !slices.Equal(got, []string{"user: one", "assistant: ab"}) {
 		t.Errorf("log %q", got)
+	}
+}
+
+// notedReads and notedClaims say when a log is read and when a head is changed.
+type notedReads struct {
+	journal.Journal
+	note func(string)
+}
+
+func (j notedReads) Read(ctx context.Context, owner journal.Owner, after int64, limit int) ([]journal.Record, error) {
+	j.note("log read")
+	return j.Journal.Read(ctx, owner, after, limit)
+}
+
+type notedClaims struct {
+	storage.Interface
+	note func(string)
+}
+
+func (h notedClaims) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
+	preconditions *storage.Preconditions, tryUpdate storage.UpdateFunc, cached runtime.Object,
+) error {
+	h.note("claimed")
+	return h.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, tryUpdate, cached)
+}
+
+// Reading the log waits for what is staged: after the claim, which is to be durable
+// with the turn, it would wait for a sync of its own.
+func TestTheLogOfATurnThatAJobWaitsForIsReadBeforeItsClaim(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		parked bool
+		want   []string
+	}{
+		{true, []string{"log read", "claimed", "created"}},
+		{false, []string{"claimed", "created"}},
+	} {
+		w := newWorld(t)
+		var mu sync.Mutex
+		var got []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, what)
+		}
+		w.Broker.log = messages.New(notedReads{w.journal, note}, 1<<20)
+		w.Heads = heads.NewStore(notedClaims{w.rawHeads, note})
+		if c.parked {
+			w.park("echo")
+		}
+		w.onCreate(func(create func() error) error {
+			note("created")
+			return create()
+		})
+		w.mustCreate(turnNamed("c", "one"))
+		mu.Lock()
+		if !slices.Equal(got, c.want) {
+			t.Errorf("with a job that waits %t: %q, want %q", c.parked, got, c.want)
+		}
+		mu.Unlock()
 	}
 }
 

@@ -4,6 +4,7 @@
 package turns
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,8 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	defer cancel()
 
 	accepted := b.clock.Now()
+	model := cmp.Or(turn.Status.Model, modelOf(turn, conversation))
+	b.recall(ctx, conversation.UID, modelKey{turn.Namespace, model})
 	c := b.enter(conversation.UID, conversation.Namespace, conversation.Name)
 	defer b.leave(c)
 	head, err := b.Heads.Claim(ctx, heads.Request{Conversation: conversation, Turn: turn})
@@ -79,10 +82,7 @@ func (s *turnStorage) Create(ctx context.Context, key string, obj, out runtime.O
 	}
 	b.claimed(c, head)
 	turn.Status = tightbeamv1.TurnStatus{
-		Phase: tightbeamv1.TurnQueued, ConversationUID: string(conversation.UID), Model: turn.Status.Model,
-	}
-	if turn.Status.Model == "" {
-		turn.Status.Model = modelOf(turn, conversation)
+		Phase: tightbeamv1.TurnQueued, ConversationUID: string(conversation.UID), Model: model,
 	}
 	for _, claim := range head.Queue {
 		if claim.UID == turn.UID {
