@@ -160,7 +160,8 @@ func TestExecutionsEndOnceWhateverBecomesOfWritesThatFailed(t *testing.T) {
 	box := &v1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "box", UID: "box"}, Status: v1.SandboxStatus{Phase: v1.SandboxRunning}}
 	passing := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	r := New(Options{Live: noConnection{box}, Journal: s.db.Journal(), Clock: apart{passing}, MaxParallel: 2})
-	executions := r.Wrap(statusestest.Unsure(t, statusestest.Behind(s.raw)), "/executions")
+	network := statusestest.Unsure(t, statusestest.Behind(s.raw))
+	executions := r.Wrap(network, "/executions")
 	if err := r.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +174,7 @@ func TestExecutionsEndOnceWhateverBecomesOfWritesThatFailed(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
+				network.Landed()
 				passing.Step(time.Second)
 			}
 		}

@@ -6,6 +6,7 @@ package live
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,6 +42,7 @@ func (w *watched) Create(ctx context.Context, key string, obj, out runtime.Objec
 		out = &v1.Sandbox{}
 	}
 	if err := w.Interface.Create(ctx, key, obj, out, ttl); err != nil {
+		w.settle(key, true, err)
 		return err
 	}
 	w.live.observe(out.(*v1.Sandbox), true)
@@ -49,6 +51,7 @@ func (w *watched) Create(ctx context.Context, key string, obj, out runtime.Objec
 
 func (w *watched) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc, cached runtime.Object) error {
 	if err := w.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, update, cached); err != nil {
+		w.settle(key, false, err)
 		return err
 	}
 	w.live.observe(out.(*v1.Sandbox), false)
@@ -57,10 +60,52 @@ func (w *watched) GuaranteedUpdate(ctx context.Context, key string, out runtime.
 
 func (w *watched) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
 	if err := w.Interface.Delete(ctx, key, out, preconditions, validate, cached, options); err != nil {
+		w.settle(key, false, err)
 		return err
 	}
 	w.live.forget(out.(*v1.Sandbox))
 	return nil
+}
+
+// underWay is how long a write that nobody answered may yet be made.
+const underWay = 30 * time.Second
+
+// settle observes what became of a write that failed and may have been made, if only
+// because its client went away, or may yet be made.
+func (w *watched) settle(key string, made bool, because error) {
+	if !statuses.Undecided(because) {
+		return
+	}
+	w.live.task(func(ctx context.Context) {
+		if w.look(ctx, key, made) != nil || w.live.sleep(ctx, underWay) != nil {
+			return
+		}
+		_ = w.look(ctx, key, made)
+	})
+}
+
+// look observes a sandbox as it is stored. The error is that of ctx.
+func (w *watched) look(ctx context.Context, key string, made bool) error {
+	l := w.live
+	namespace, name, _ := strings.Cut(strings.TrimPrefix(key, l.store.Prefix+"/"), "/")
+	for {
+		known, stored := l.Find(namespace, name), &v1.Sandbox{}
+		err := w.Get(ctx, key, storage.GetOptions{}, stored)
+		if err != nil && !storage.IsNotFound(err) {
+			l.logger.Error(err, "Reading a sandbox failed, will try again", "sandbox", namespace+"/"+name)
+			if err := l.sleep(ctx, time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		if known != nil && (err != nil || stored.UID != known.UID) {
+			l.forget(known)
+		}
+		if err == nil {
+			l.observe(stored, made && l.Get(stored.UID) == nil)
+		}
+		return nil
+	}
 }
 
 // errOver says that a sandbox is over, and errSame that there is nothing to change.

@@ -119,8 +119,8 @@ func TestATurnThatSomebodyWroteEndsAfterARestart(t *testing.T) {
 	}
 }
 
-// timePasses has minutes pass in a second, until the test ends.
-func timePasses(t *testing.T, clock stepClock) {
+// timePasses has minutes pass in a second, until the test ends: a second after landed.
+func timePasses(t *testing.T, clock stepClock, landed ...func()) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -129,6 +129,9 @@ func timePasses(t *testing.T, clock stepClock) {
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
+				for _, wait := range landed {
+					wait()
+				}
 				clock.Step(time.Second)
 			}
 		}

@@ -9,11 +9,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/utils/ptr"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 	"safebeam.dev/safebeam/pkg/gateway/statuses/statusestest"
@@ -25,12 +27,14 @@ import (
 func TestTurnsEndOnceWhateverBecomesOfWritesThatFailed(t *testing.T) {
 	t.Parallel()
 	clock := newStepClock()
-	w := startWorld(t, newDisk(t), newCluster(), func(o *Options) { o.Clock = clock })
-	w.Heads = heads.NewStore(statusestest.Unsure(t, w.rawHeads))
-	w.turns = w.Wrap(statusestest.Unsure(t, statusestest.Behind(w.raw)), "/turns")
+	// No time is too short for the jobs, however fast it passes.
+	w := startWorld(t, newDisk(t), newCluster(), func(o *Options) { o.Clock, o.JobGrace = clock, 10_000*time.Hour })
+	toHeads, toTurns := statusestest.Unsure(t, w.rawHeads), statusestest.Unsure(t, statusestest.Behind(w.raw))
+	w.Heads = heads.NewStore(toHeads)
+	w.turns = w.Wrap(toTurns, "/turns")
 	w.model("echo", nil)
 	w.start()
-	timePasses(t, clock)
+	timePasses(t, clock, toHeads.Landed, toTurns.Landed)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var jobs sync.WaitGroup
@@ -46,7 +50,7 @@ func TestTurnsEndOnceWhateverBecomesOfWritesThatFailed(t *testing.T) {
 		clients.Go(func() {
 			for i := range 12 {
 				turn := turnNamed(conversation, fmt.Sprintf("%s-%d", conversation, i))
-				turn.Spec.DeadlineSeconds = nil
+				turn.Spec.DeadlineSeconds = ptr.To[int32](100_000_000)
 				for { // until it is there
 					_, err := w.create(turn)
 					if err == nil || storage.IsExist(err) {

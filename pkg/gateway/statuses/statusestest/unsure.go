@@ -20,18 +20,28 @@ const late = 3 * time.Millisecond
 // Unsure returns inner as it is behind a network: of five writes, one is made and
 // said to have timed out, and one is said to have timed out and made later, if what
 // is stored is still what it was made from. The test waits for it.
-func Unsure(t testing.TB, inner storage.Interface) storage.Interface {
-	u := &unsure{Interface: inner}
-	t.Cleanup(u.late.Wait)
+func Unsure(t testing.TB, inner storage.Interface) *Network {
+	u := &Network{Interface: inner}
+	t.Cleanup(u.Landed)
 	return u
 }
 
-type unsure struct {
+// Network is between a storage and who writes through it.
+type Network struct {
 	storage.Interface
 
 	mu     sync.Mutex
 	writes int
-	late   sync.WaitGroup
+	// late is held for reading by the writes that are yet to be made.
+	late sync.RWMutex
+}
+
+// Landed returns once the writes are made that were under way. A test whose clock
+// is its own calls it before it lets time pass: no write is under way for so long
+// that nobody waits for it any more.
+func (u *Network) Landed() {
+	u.late.Lock()
+	defer u.late.Unlock()
 }
 
 type fate int
@@ -42,7 +52,7 @@ const (
 	delayed
 )
 
-func (u *unsure) fate() fate {
+func (u *Network) fate() fate {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.writes++
@@ -57,16 +67,18 @@ func lost(err error) error {
 	return err
 }
 
-func (u *unsure) later(ctx context.Context, write func(ctx context.Context) error) error {
+func (u *Network) later(ctx context.Context, write func(ctx context.Context) error) error {
 	ctx = context.WithoutCancel(ctx)
-	u.late.Go(func() {
+	u.late.RLock()
+	go func() {
+		defer u.late.RUnlock()
 		time.Sleep(late)
 		_ = write(ctx)
-	})
+	}()
 	return rpctypes.ErrTimeout
 }
 
-func (u *unsure) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
+func (u *Network) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
 	switch u.fate() {
 	case unanswered:
 		return lost(u.Interface.Create(ctx, key, obj, out, ttl))
@@ -77,7 +89,7 @@ func (u *unsure) Create(ctx context.Context, key string, obj, out runtime.Object
 	return u.Interface.Create(ctx, key, obj, out, ttl)
 }
 
-func (u *unsure) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc, cached runtime.Object) error {
+func (u *Network) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc, cached runtime.Object) error {
 	switch u.fate() {
 	case unanswered:
 		return lost(u.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, update, cached))
@@ -87,7 +99,7 @@ func (u *unsure) GuaranteedUpdate(ctx context.Context, key string, out runtime.O
 	return u.Interface.GuaranteedUpdate(ctx, key, out, ignoreNotFound, preconditions, update, cached)
 }
 
-func (u *unsure) updateLater(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc) error {
+func (u *Network) updateLater(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool, preconditions *storage.Preconditions, update storage.UpdateFunc) error {
 	versioner := storage.APIObjectVersioner{}
 	if err := u.Get(ctx, key, storage.GetOptions{IgnoreNotFound: ignoreNotFound}, out); err != nil {
 		return err
@@ -117,7 +129,7 @@ func (u *unsure) updateLater(ctx context.Context, key string, out runtime.Object
 	})
 }
 
-func (u *unsure) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
+func (u *Network) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
 	switch u.fate() {
 	case unanswered:
 		return lost(u.Interface.Delete(ctx, key, out, preconditions, validate, cached, options))
