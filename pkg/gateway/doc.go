@@ -16,4 +16,9 @@
 //   - Nothing is read of a call's messages before its caller is known.
 //   - Every message is bounded, every stream has an owner, nothing that a
 //     client sends is a path, an address or an identity.
+//   - A panic ends the process, here as in what goes on behind a call. What it was
+//     in the middle of is guarded by locks that it may hold: a server that went on
+//     could wait for them for ever, or serve what is half done, where one that is
+//     started again recovers all that was acknowledged. So it is what is read
+//     that must not be able to cause one, be it of a peer or of the store.
 package gateway

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"safebeam.dev/safebeam/pkg/gateway/awaited"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 )
 
 // buried is how long it is remembered that a pod was dropped: far longer than
@@ -180,7 +181,12 @@ func (s *Store) reserve(ctx context.Context, binding Binding) (_ *entry, there b
 			s.mu.Unlock()
 			return e, false, nil
 		}
-		writing, now := e.writing, e.binding
+		writing, now, durable := e.writing, e.binding, e.durable
+		if writing == nil && now == binding && !durable {
+			e.writing = make(chan struct{}) // nobody knows, so it is said again
+			s.mu.Unlock()
+			return e, false, nil
+		}
 		s.mu.Unlock()
 		if writing == nil {
 			if now != binding {
@@ -194,12 +200,17 @@ func (s *Store) reserve(ctx context.Context, binding Binding) (_ *entry, there b
 	}
 }
 
-// settle ends the write of an entry.
+// settle ends the write of an entry. One that nobody answered may be stored, or be
+// yet: its pod stays the owner's, until that is said again or the pod is dropped, with
+// its record.
 func (s *Store) settle(e *entry, binding Binding, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(e.writing)
 	e.writing = nil
+	if statuses.Undecided(err) {
+		return
+	}
 	if err != nil {
 		delete(s.pods, binding.PodUID)
 		delete(s.owners, binding.Owner.UID)
@@ -288,7 +299,7 @@ func (s *Store) reserveClaim(ctx context.Context, pod types.UID, from, to Owner)
 	for {
 		s.mu.Lock()
 		e := s.pods[pod]
-		if e == nil {
+		if e == nil || e.writing == nil && !e.durable {
 			s.mu.Unlock()
 			return nil, apierrors.NewNotFound(Resource, string(pod))
 		}

@@ -5,7 +5,6 @@ package conversation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"safebeam.dev/safebeam/apis/tightbeam/v1"
+	"safebeam.dev/safebeam/pkg/gateway/statuses"
 	"safebeam.dev/safebeam/pkg/registry/generic"
 )
 
@@ -88,9 +88,9 @@ func (s *forkStorage) fork(ctx context.Context, source, fork *v1.Conversation) e
 }
 
 func (s *forkStorage) drop(ctx context.Context, conversation types.UID, because error) error {
-	// Whether a create that failed by its context was carried out is not
+	// Whether a create that nobody answered was carried out, or will be, is not
 	// known; its log stays then, and the sweeper knows.
-	if errors.Is(because, context.Canceled) || errors.Is(because, context.DeadlineExceeded) {
+	if statuses.Undecided(because) {
 		return because
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
