@@ -421,3 +421,36 @@ func TestRecoverDestroysWhatAnUnfinishedClaimLeft(t *testing.T) {
 		}
 	})
 }
+
+// A server that reads what somebody wrote of warm pods starts, and has those destroyed
+// whose sandbox there cannot be.
+func TestRecoverOutlivesWarmPodsThatSomebodyWrote(t *testing.T) {
+	t.Parallel()
+	on(t, func(t *testing.T, o *storage.Options) {
+		w, err := open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owners := []string{"", "/", "a", "/a", "a/", "a/b/c", "../..", namespace + "/%"}
+		if err := w.addPods(t.Context(), len(owners)); err != nil {
+			t.Fatal(err)
+		}
+		pods, err := w.objects.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, owner := range owners {
+			if _, err := w.objects.Update(t.Context(), &pods[i], func(p *v1.WarmPod) error {
+				p.Status.Phase, p.Status.AssignedTo, p.Status.AssignedToUID = v1.WarmPodAssigned, owner, "ghost"
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w = newWorld(t, o)
+		w.condemned(t, len(owners))
+	})
+}
