@@ -360,13 +360,16 @@ func TestKilledServersLoseAndRepeatNothing(t *testing.T) {
 		case v1.ExecutionLost:
 			t.Logf("execution %d: %s: %s", i, status.Reason, status.Message)
 		default:
-			t.Errorf("execution %d: %+v", i, status)
+			text, _ := json.Marshal(status)
+			t.Errorf("execution %d: %s", i, text)
 		}
 		k.checkLog(i, &status)
 	}
 	t.Logf("%d executions: %v", made, counts)
-	if counts[v1.ExecutionSucceeded] == 0 || counts[v1.ExecutionLost] > made/4 {
-		t.Errorf("%d executions: %v", made, counts)
+	// How many a kill finds between Running and their start, which are lost, is the
+	// machine's business.
+	if counts[v1.ExecutionSucceeded] == 0 {
+		t.Error("none succeeded: the test proves nothing")
 	}
 	ran, err := os.ReadFile(filepath.Join(workspace, "ran"))
 	if err != nil {
