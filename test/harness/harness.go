@@ -68,7 +68,7 @@ var (
 		if output, err := sandboxd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building sandboxd: %w\n%s", err, output)
 		}
-		for _, plugin := range []string{"kubectl-create-turn", "kubectl-create-conversation", "kubectl-chat"} {
+		for _, plugin := range []string{"kubectl-create-turn", "kubectl-create-conversation", "kubectl-chat", "kubectl-sandbox"} {
 			if err := os.Symlink("safebeam", filepath.Join(programs, plugin)); err != nil {
 				return err
 			}
