@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -178,15 +179,22 @@ func (c *Controller) deletePod(ctx context.Context, pod *v1.WarmPod) error {
 	return err
 }
 
+// create makes WarmPods. A refusal, by a quota or of a namespace that is being
+// deleted, is one of all: no further one is begun.
 func (c *Controller) create(ctx context.Context, pool *v1.WarmPool, n int) error {
 	var group errgroup.Group
+	var refused atomic.Bool
 	group.SetLimit(inParallel)
 	for range n {
 		group.Go(func() error {
+			if refused.Load() {
+				return nil
+			}
 			pod := newPod(pool)
 			c.remember(pool.UID, func(m *memory) { m.creating[pod.Name] = c.Clock.Now() })
 			created, err := c.Client.LlmsafespaceV1().WarmPods(pool.Namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: fieldManager})
 			if err != nil {
+				refused.Store(true)
 				c.remember(pool.UID, func(m *memory) { delete(m.creating, pod.Name) })
 				return fmt.Errorf("creating a warm pod: %w", err)
 			}
