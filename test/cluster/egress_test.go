@@ -4,6 +4,8 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	tightbeamv1 "safebeam.dev/safebeam/apis/tightbeam/v1"
 )
@@ -88,6 +92,49 @@ func TestNothingReachesIntoAJob(t *testing.T) {
 	if !strings.Contains(out, "open "+open.Status.PodIP+":8080") || !strings.Contains(out, "closed "+job.Status.PodIP+":8080") {
 		t.Error(out)
 	}
+}
+
+// The policy is there for as long as a job is, whatever somebody does to it, and
+// whatever the garbage collector does when the model goes.
+func TestRunningJobsAreClosedInAgain(t *testing.T) {
+	needCluster(t)
+	t.Parallel()
+	ns := namespace(t)
+	echo(t, ns, `{delayMillis: 500, deltas: 60}`)
+	turn := say(t, ns, "x")
+	eventually(t, 60*time.Second, func(ctx context.Context) error { _, err := oneRunning(ctx, ns); return err })
+
+	const name = "tightbeam-llm-echo"
+	policies := kube.NetworkingV1().NetworkPolicies(ns)
+	was, err := policies.Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(owner string) {
+		t.Helper()
+		eventually(t, 10*time.Second, func(ctx context.Context) error {
+			is, err := policies.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if is.UID == was.UID || !equality.Semantic.DeepEqual(is.Spec, was.Spec) || is.OwnerReferences[0].Kind != owner {
+				return fmt.Errorf("it is %+v", is)
+			}
+			return nil
+		})
+	}
+	kubectl(t, "", "-n", ns, "delete", "networkpolicy", name)
+	again("TightbeamModel")
+	kubectl(t, "", "-n", ns, "delete", "tbm", "echo", "--wait=false")
+	again("Pod")
+	ended(t, turn, tightbeamv1.TurnSucceeded, 60*time.Second)
+	eventually(t, 30*time.Second, func(ctx context.Context) error {
+		list, err := policies.List(ctx, metav1.ListOptions{})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("left: %+v", list.Items)
+		}
+		return err
+	})
 }
 
 // answerOn gives more addresses to a pod, and the node the way there.
