@@ -264,6 +264,9 @@ func script(i int) []string {
 	return []string{"sh", "-c", fmt.Sprintf(`echo %d >> ran; n=0; while [ $n -lt 20 ]; do echo "line $n of %d"; n=$((n+1)); sleep 0.01; done; cat`, i, i)}
 }
 
+// sleeps is how long a script takes at least.
+const sleeps = 200 * time.Millisecond
+
 func wanted(i int) string {
 	var b strings.Builder
 	for n := range 20 {
@@ -356,6 +359,9 @@ func TestKilledServersLoseAndRepeatNothing(t *testing.T) {
 		case v1.ExecutionSucceeded:
 			if status.Stdout == nil || status.Stdout.Head != wanted(i) {
 				t.Errorf("execution %d succeeded with %+v", i, status.Stdout)
+			}
+			if took := status.CompletionTime.Sub(status.StartTime.Time); took < sleeps {
+				t.Errorf("execution %d is said to have taken %v", i, took)
 			}
 		case v1.ExecutionLost:
 			t.Logf("execution %d: %s: %s", i, status.Reason, status.Message)

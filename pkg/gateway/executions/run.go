@@ -112,13 +112,16 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 		return nil, err
 	}
 	defer done()
+	// When the process was asked for, by our clock: sandboxd's is the guest's. It is
+	// a moment before its start, and never after.
+	asked := ptr.Deref(object.Status.StartTime, e.now())
 	streams := sandboxes.Streams{
 		Output: e.take, Kept: e.kept, Commit: e.commit,
 		Started: func(time.Time) {
 			e.mu.Lock()
 			first := e.started.IsZero()
 			if first {
-				e.started = e.now() // sandboxd's clock is the guest's
+				e.started = asked
 			}
 			e.mu.Unlock()
 			if first && !e.created.IsZero() {
@@ -152,6 +155,7 @@ func (e *execution) process(object *v1.Execution, attach bool, began *bool) (*ou
 	}
 	defer e.watch(timeout)()
 	for {
+		asked = e.now()
 		_, err = connection.Run(e.ctx, command, streams)
 		if !errors.Is(err, sandboxes.ErrBusy) {
 			break
