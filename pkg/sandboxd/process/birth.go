@@ -143,7 +143,7 @@ func (m *Manager) resumeUnborn() {
 	looks <- struct{}{}
 	defer func() { <-looks }()
 	for _, r := range relatives() {
-		if r.parent != os.Getpid() || !r.stopped() || m.reaper.knows(r.pid) {
+		if r.parent != os.Getpid() || !r.stopped || m.reaper.knows(r.pid) {
 			continue
 		}
 		if comm, err := os.ReadFile("/proc/" + strconv.Itoa(r.pid) + "/comm"); err == nil && bytes.Equal(bytes.TrimSpace(comm), own) {

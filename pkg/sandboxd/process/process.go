@@ -38,14 +38,10 @@ type Process struct {
 	done   chan struct{} // closed when exit and output are complete
 	pumps  sync.WaitGroup
 
-	// unreaped is held while pid has to remain the leader's, which may take a while.
-	unreaped sync.Mutex
-
 	mu       sync.Mutex
 	reason   Reason // why it is being ended; zero if it is not
 	message  string
-	over     bool // the leader has exited
-	reaped   bool // and its pid is another's, maybe; set with unreaped held, too
+	reaped   bool
 	exit     Exit
 	attached *Attachment
 	detached bool      // somebody was attached and let go
@@ -79,7 +75,11 @@ func (p *Process) Total(s Stream) uint64 { return p.output.total(s) }
 // Stop ends the process and its family. The first reason counts; a later call may
 // only shorten the grace.
 func (p *Process) Stop(reason Reason, message string, grace time.Duration) {
-	p.blame(reason, message)
+	p.mu.Lock()
+	if p.reason == 0 && !p.reaped {
+		p.reason, p.message = reason, message
+	}
+	p.mu.Unlock()
 	select {
 	case p.stops <- stop{reason: reason, grace: grace}:
 	case <-p.leader:
@@ -93,7 +93,7 @@ func (p *Process) kill() { p.family(killFamily) }
 func (p *Process) blame(reason Reason, message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reason == 0 && !p.over {
+	if p.reason == 0 && !p.reaped {
 		p.reason, p.message = reason, message
 	}
 }
@@ -130,12 +130,9 @@ func (p *Process) Resize(size WindowSize) error {
 
 // family signals or kills the leader's family while the leader is unreaped.
 func (p *Process) family(act func(leader int)) {
-	p.unreaped.Lock()
-	defer p.unreaped.Unlock()
 	p.mu.Lock()
-	reaped := p.reaped
-	p.mu.Unlock()
-	if !reaped {
+	defer p.mu.Unlock()
+	if !p.reaped {
 		act(p.pid)
 	}
 }
@@ -198,17 +195,11 @@ func (p *Process) detachedFor() time.Duration {
 // exiting implements child.
 func (p *Process) exiting() {
 	p.mu.Lock()
-	p.over = true
-	end := p.spec.EndLeftover || p.reason != 0
-	p.mu.Unlock()
-	p.unreaped.Lock()
-	defer p.unreaped.Unlock()
-	if end {
+	defer p.mu.Unlock()
+	if p.spec.EndLeftover || p.reason != 0 {
 		killFamily(p.pid)
 	}
-	p.mu.Lock()
 	p.reaped = true
-	p.mu.Unlock()
 }
 
 // exited implements child.
